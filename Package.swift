@@ -1,0 +1,59 @@
+// swift-tools-version: 6.2
+// One package, two modes: ordinary Swift on the development machine, Embedded Swift on the boards (board/toolset).
+import PackageDescription
+
+/// What every Swift target is built with: warnings are errors, and what Embedded Swift refuses is an error here already.
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .treatWarning("EmbeddedRestrictions", as: .error),
+]
+
+/// A Swift room: its name, the rooms below it, and the C libraries it links.
+func room(_ name: String, _ below: [Target.Dependency] = [], links: [String] = []) -> Target {
+    .target(
+        name: name, dependencies: below, swiftSettings: strict,
+        linkerSettings: (links + ["m"]).map { .linkedLibrary($0) })
+}
+
+/// A program: wiring, command line and main loop.
+func program(_ name: String, _ below: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: below, swiftSettings: strict)
+}
+
+/// A C door: a module map and `static inline` wrappers for what Swift can't import.
+func door(_ name: String) -> Target { .systemLibrary(name: name) }
+
+/// The unit tests of one room.
+func tests(_ name: String, _ below: [Target.Dependency]) -> Target {
+    .testTarget(name: name + "Tests", dependencies: below)
+}
+
+let package = Package(
+    name: "sublet",
+    products: [
+        .executable(name: "governor", targets: ["governor"]),
+    ],
+    targets: [
+        door("CLinux"), door("CJSON"), door("CCrypto"), door("CCurl"), door("CCryptsetup"), door("CMicrohttpd"), door("CSQLite"),
+
+        room("Platform", ["CLinux"]),
+        room("JSON", ["CJSON"], links: ["json-c"]),
+        room("Crypto", ["CCrypto", "Platform"], links: ["crypto"]),
+        room("Protocol", ["JSON"]),
+        room("EventLoop", ["CCurl", "Platform"], links: ["curl"]),
+
+        room("GovernorCore", ["Protocol"]),
+        room("Storage", ["CCryptsetup", "CLinux", "Platform"], links: ["cryptsetup"]),
+        room("Engine", ["EventLoop", "JSON", "Platform", "Protocol"]),
+        room("Tunnel", ["EventLoop", "Platform", "Protocol"]),
+        room("MarketClient", ["Crypto", "EventLoop", "JSON", "Platform", "Protocol"]),
+        program(
+            "governor",
+            ["Crypto", "Engine", "EventLoop", "GovernorCore", "JSON", "MarketClient", "Platform", "Protocol", "Storage", "Tunnel"]),
+
+        tests("JSON", ["JSON"]),
+        tests("Protocol", ["Protocol", "JSON"]),
+        tests("GovernorCore", ["GovernorCore", "Protocol"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

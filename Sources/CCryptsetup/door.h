@@ -1,0 +1,3 @@
+// The door to libcryptsetup (LUKS2).
+#pragma once
+#include <libcryptsetup.h>

@@ -1,0 +1,6 @@
+// The door to json-c. Nothing here needs a wrapper but the option macros.
+#pragma once
+#include <json-c/json.h>
+
+/// JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8.
+static inline int cjson_strict_flags(void) { return JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8; }

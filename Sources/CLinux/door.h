@@ -1,0 +1,151 @@
+// The door to Linux and the C library: what Swift can't import (variadic calls, macros with arguments) or has no name for.
+#pragma once
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <linux/loop.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <netinet/in.h>
+#include <arpa/inet.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+static inline char **clinux_environment(void) { return environ; }
+
+static inline int clinux_errno(void) { return errno; }
+static inline int clinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+static inline int clinux_ioctl(int fd, unsigned long request, unsigned long argument) { return ioctl(fd, request, argument); }
+static inline int clinux_ioctl_pointer(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
+static inline int clinux_set_nonblocking(int fd) {
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 ? flags : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+/// An advisory lock on the whole file, for the life of the open file description (F_OFD_SETLK); -1 and EAGAIN where another holds it.
+static inline int clinux_lock(int fd) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+static inline int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+static inline int clinux_pidfd_send_signal(int pidfd, int signal) { return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0); }
+
+/// waitid(P_PIDFD): the exit status as a shell would give it (128 + signal for a killed child); -1 and errno while it runs or on error.
+static inline int clinux_reap(pid_t pid, int flags) {
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | flags) < 0) return -1;
+    if (info.si_pid == 0) { errno = EAGAIN; return -1; }
+    return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+}
+
+static inline int clinux_is_directory(mode_t mode) { return S_ISDIR(mode); }
+static inline int clinux_is_regular(mode_t mode) { return S_ISREG(mode); }
+static inline int clinux_is_block(mode_t mode) { return S_ISBLK(mode); }
+static inline unsigned clinux_major(dev_t device) { return major(device); }
+static inline unsigned clinux_minor(dev_t device) { return minor(device); }
+
+static inline long long clinux_clock_ns(clockid_t clock) {
+    struct timespec now;
+    return clock_gettime(clock, &now) < 0 ? 0 : (long long)now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static inline int clinux_block_size(int fd, unsigned long long *bytes) { return ioctl(fd, BLKGETSIZE64, bytes); }
+static inline int clinux_block_discard(int fd, unsigned long long from, unsigned long long bytes) {
+    unsigned long long range[2] = {from, bytes};
+    return ioctl(fd, BLKDISCARD, range);
+}
+static inline int clinux_block_zero(int fd, unsigned long long from, unsigned long long bytes) {
+    unsigned long long range[2] = {from, bytes};
+    return ioctl(fd, BLKZEROOUT, range);
+}
+static inline int clinux_block_read_only(int fd) {
+    int flag = 0;
+    return ioctl(fd, BLKROGET, &flag) < 0 ? -1 : flag != 0;
+}
+static inline int clinux_block_reread(int fd) { return ioctl(fd, BLKFLSBUF, 0); }
+
+/// LOOP_CTL_GET_FREE: the number of a free loop device.
+static inline int clinux_loop_free(int control) { return ioctl(control, LOOP_CTL_GET_FREE); }
+/// LOOP_CONFIGURE: `file` behind the loop device, gone by itself when nobody holds it (LO_FLAGS_AUTOCLEAR).
+static inline int clinux_loop_attach(int loop, int file, const char *name) {
+    struct loop_config config;
+    memset(&config, 0, sizeof config);
+    config.fd = (unsigned)file;
+    config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
+    strncpy((char *)config.info.lo_file_name, name, LO_NAME_SIZE - 1);
+    return ioctl(loop, LOOP_CONFIGURE, &config);
+}
+
+/// A signalfd for INT, TERM and HUP, which are blocked for the rest of the program; CLD is left alone (pidfds tell of children).
+static inline int clinux_signal_descriptor(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) return -1;
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+static inline int clinux_read_signal(int fd) {
+    struct signalfd_siginfo info;
+    return read(fd, &info, sizeof info) == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
+}
+static inline void clinux_ignore_pipe_signal(void) { signal(SIGPIPE, SIG_IGN); }
+
+/// posix_spawn of `path` with its own session if asked, no inherited signal mask, and the three descriptors given (-1: /dev/null).
+static inline int clinux_spawn(pid_t *pid, const char *path, char *const arguments[], char *const environment[],
+                               int input, int output, int error, int own_session) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, defaults;
+    int code = posix_spawn_file_actions_init(&actions);
+    if (code != 0) return code;
+    code = posix_spawnattr_init(&attributes);
+    if (code != 0) { posix_spawn_file_actions_destroy(&actions); return code; }
+    int given[3] = {input, output, error};
+    for (int index = 0; index < 3 && code == 0; index++) {
+        if (given[index] >= 0) code = posix_spawn_file_actions_adddup2(&actions, given[index], index);
+        else code = posix_spawn_file_actions_addopen(&actions, index, "/dev/null", index == 0 ? O_RDONLY : O_WRONLY, 0);
+    }
+    // Whatever a library opened without O_CLOEXEC must not live on in a tunnel or an engine that outlives us.
+    if (code == 0) code = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    sigemptyset(&none);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    if (code == 0) code = posix_spawnattr_setsigmask(&attributes, &none);
+    if (code == 0) code = posix_spawnattr_setsigdefault(&attributes, &defaults);
+    short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+    if (own_session) flags |= POSIX_SPAWN_SETSID;
+    if (code == 0) code = posix_spawnattr_setflags(&attributes, flags);
+    if (code == 0) code = posix_spawnp(pid, path, &actions, &attributes, arguments, environment);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    return code;
+}

@@ -1,0 +1,3 @@
+// The door to libmicrohttpd.
+#pragma once
+#include <microhttpd.h>

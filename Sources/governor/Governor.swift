@@ -1,0 +1,1 @@
+@main struct Governor { static func main() {} }
