@@ -42,7 +42,7 @@ let package = Package(
         room("Protocol", ["JSON"]),
         room("EventLoop", ["CCurl", "Platform"], links: ["curl"]),
 
-        room("GovernorCore", ["Protocol"]),
+        room("GovernorCore", ["JSON", "Protocol"]),
         room("Storage", ["CCryptsetup", "CLinux", "Platform"], links: ["cryptsetup"]),
         room("Engine", ["EventLoop", "JSON", "Platform", "Protocol"]),
         room("Tunnel", ["EventLoop", "Platform", "Protocol"]),
