@@ -1,0 +1,1 @@
+@main struct Market { static func main() {} }
