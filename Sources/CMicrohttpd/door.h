@@ -38,3 +38,18 @@ static inline long long cmicrohttpd_wait(struct MHD_Daemon *daemon) {
 static inline void cmicrohttpd_set_timeout(struct MHD_Connection *connection, unsigned seconds) {
     MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
 }
+
+/// MHD_lookup_connection_value of a header; NULL where it is absent.
+static inline const char *cmicrohttpd_header(struct MHD_Connection *connection, const char *name) {
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+/// Whether the request's target had a query with at least one name.
+static inline int cmicrohttpd_has_query(struct MHD_Connection *connection) {
+    return MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, NULL, NULL) > 0;
+}
+
+/// A response with a copy of the bytes.
+static inline struct MHD_Response *cmicrohttpd_response(void *bytes, size_t length) {
+    return MHD_create_response_from_buffer(length, bytes, MHD_RESPMEM_MUST_COPY);
+}

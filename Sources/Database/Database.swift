@@ -68,6 +68,9 @@ public final class Database: Ledger {
     /// From now on until `commitBatch` all `atomically` share one transaction, which begins with the first of them.
     public func beginBatch() { isBatching = true }
 
+    /// Whether a transaction is open whose writes are not durable yet.
+    public var isWriting: Bool { connection.isInTransaction }
+
     /// Commits and syncs what was written since `beginBatch`. Where this throws nothing of it was kept.
     public func commitBatch() throws(MarketError) {
         isBatching = false

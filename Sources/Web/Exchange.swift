@@ -16,7 +16,7 @@ public struct WebRequest {
     public func header(_ name: StaticString) -> String? {
         name.withUTF8Buffer { bytes in
             bytes.withMemoryRebound(to: CChar.self) { name in
-                MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name.baseAddress).map { String(cString: $0) }
+                cmicrohttpd_header(connection, name.baseAddress).map { String(cString: $0) }
             }
         }
     }
@@ -32,6 +32,8 @@ public struct WebAnswer: Equatable, Sendable {
     public var body: [UInt8]
     /// Whether it must not leave before the round's writes are durable.
     public var waitsForCommit: Bool
+    /// What the handler wants to know of the request should the writes be lost.
+    public var context: [UInt8] = []
 
     /// A header's name and value.
     public struct Header: Equatable, Sendable {

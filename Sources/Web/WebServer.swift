@@ -45,8 +45,8 @@ public final class WebServer {
         self.handler = handler
         self.limits = limits
         self.tickMilliseconds = tickMilliseconds
-        let (descriptor, port) = try address.listen()
-        self.port = port
+        let descriptor = try address.listen()
+        port = try address.port(of: descriptor)
         daemon = cmicrohttpd_start(
             descriptor.raw, Self.onRequest, Unmanaged.passUnretained(self).toOpaque(), Self.onCompleted, UInt32(limits.connections),
             UInt32(limits.idleSeconds), limits.headers)
@@ -92,7 +92,7 @@ public final class WebServer {
 
     /// libmicrohttpd calls this when the headers are there, for each part of the body, at its end, and again after a resume.
     private static let onRequest: MHD_AccessHandlerCallback = { context, connection, url, method, _, upload, size, state in
-        guard let context, let connection, let url, let method, let size, let state else { return MHD_NO }
+        guard let context, let connection, let url, let method, let size, let state else { return .NO }
         let server = Unmanaged<WebServer>.fromOpaque(context).takeUnretainedValue()
         guard let kept = state.pointee else {
             let exchange = Exchange(began: Clock.bootNanoseconds())
@@ -118,9 +118,9 @@ public final class WebServer {
 
     private func began(_ exchange: Exchange, _ connection: OpaquePointer) -> MHD_Result {
         cmicrohttpd_set_timeout(connection, UInt32(limits.requestSeconds))
-        guard let length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length") else { return MHD_YES }
+        guard let length = cmicrohttpd_header(connection, "Content-Length") else { return .YES }
         // A body not far over the limit is read and dropped, so that its sender gets to see the answer; a huge one isn't read at all.
-        guard (Int(String(cString: length)) ?? Int.max) > limits.body * 16 else { return MHD_YES }
+        guard (Int(String(cString: length)) ?? Int.max) > limits.body * 16 else { return .YES }
         exchange.received = Int.max
         return queue(handler.tooLarge(), connection)
     }
@@ -130,9 +130,9 @@ public final class WebServer {
         // Closes the connection: who sends this slowly or this much reads no answer.
         guard exchange.received <= limits.body * 16,
             Clock.bootNanoseconds() - exchange.began < Int64(limits.requestSeconds) * 2_000_000_000
-        else { return MHD_NO }
+        else { return .NO }
         if exchange.received <= limits.body { exchange.body += part } else { exchange.body = [] }
-        return MHD_YES
+        return .YES
     }
 
     private func ended(_ exchange: Exchange, _ connection: OpaquePointer, _ method: String, _ path: String) -> MHD_Result {
@@ -141,20 +141,20 @@ public final class WebServer {
             ? handler.tooLarge()
             : handler.answer(
                 WebRequest(
-                    method: method, path: path, hasQuery: MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, nil, nil) > 0,
+                    method: method, path: path, hasQuery: cmicrohttpd_has_query(connection) != 0,
                     body: exchange.body, connection: connection))
         guard answer.waitsForCommit else { return queue(answer, connection) }
         exchange.answer = answer
         exchange.body = []
         waiting.append((connection, exchange))
         MHD_suspend_connection(connection)
-        return MHD_YES
+        return .YES
     }
 
     private func queue(_ answer: WebAnswer, _ connection: OpaquePointer) -> MHD_Result {
         var body = answer.body
-        let made = body.withUnsafeMutableBytes { MHD_create_response_from_buffer($0.count, $0.baseAddress, MHD_RESPMEM_MUST_COPY) }
-        guard let made else { return MHD_NO }
+        let made = body.withUnsafeMutableBytes { cmicrohttpd_response($0.baseAddress, $0.count) }
+        guard let made else { return .NO }
         defer { MHD_destroy_response(made) }
         for header in answer.headers { MHD_add_response_header(made, header.name, header.value) }
         return MHD_queue_response(connection, UInt32(answer.status), made)
