@@ -41,16 +41,17 @@ let package = Package(
         room("JSON", ["CJSON"], links: ["json-c"]),
         room("Crypto", ["CCrypto", "Platform"], links: ["crypto"]),
         room("Protocol", ["JSON"]),
-        room("EventLoop", ["CCurl", "Platform"], links: ["curl"]),
+        room("EventLoop", ["CCurl", "CLinux", "Platform"], links: ["curl"]),
 
-        room("GovernorCore", ["Protocol"]),
+        room("GovernorCore", ["JSON", "Protocol"]),
         room("Storage", ["CCryptsetup", "CLinux", "Platform"], links: ["cryptsetup"]),
-        room("Engine", ["EventLoop", "JSON", "Platform", "Protocol"]),
-        room("Tunnel", ["EventLoop", "Platform", "Protocol"]),
+        room("Engine", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
+        room("Fence", ["Platform"]),
+        room("Tunnel", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
         room("MarketClient", ["Crypto", "EventLoop", "JSON", "Platform", "Protocol"]),
         program(
             "governor",
-            ["Crypto", "Engine", "EventLoop", "GovernorCore", "JSON", "MarketClient", "Platform", "Protocol", "Storage", "Tunnel"]),
+            ["CLinux", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "MarketClient", "Platform", "Protocol", "Storage", "Tunnel"]),
 
         room("MarketCore", ["Crypto", "JSON", "Protocol"]),
         room("Database", ["CSQLite", "JSON", "MarketCore", "Platform"], links: ["sqlite3"]),

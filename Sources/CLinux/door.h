@@ -65,9 +65,9 @@ static inline int clinux_reap(pid_t pid, int flags) {
     return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 
-static inline int clinux_is_directory(mode_t mode) { return S_ISDIR(mode); }
-static inline int clinux_is_regular(mode_t mode) { return S_ISREG(mode); }
-static inline int clinux_is_block(mode_t mode) { return S_ISBLK(mode); }
+static inline _Bool clinux_is_directory(mode_t mode) { return S_ISDIR(mode); }
+static inline _Bool clinux_is_regular(mode_t mode) { return S_ISREG(mode); }
+static inline _Bool clinux_is_block(mode_t mode) { return S_ISBLK(mode); }
 static inline unsigned clinux_major(dev_t device) { return major(device); }
 static inline unsigned clinux_minor(dev_t device) { return minor(device); }
 

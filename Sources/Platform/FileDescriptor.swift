@@ -1,6 +1,7 @@
 import CLinux
 
 /// An open file that is closed when its owner goes. The one place that holds a raw descriptor.
+@frozen
 public struct FileDescriptor: ~Copyable {
     /// The raw descriptor, for calls that only look at it; never close it.
     public let raw: Int32

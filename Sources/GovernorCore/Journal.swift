@@ -1,0 +1,104 @@
+import JSON
+import Protocol
+
+/// What the device must know after a power cut. Written (write, fsync, rename, fsync the folder) before what can't be undone.
+public struct Journal: Equatable, Sendable {
+    /// What was going on.
+    public enum Stage: String, CaseIterable, Sendable {
+        /// Nothing: no lease.
+        case idle
+        /// The drive is being erased before a first tenant.
+        case cleaning
+        /// A lease was asked for under `lease`; nothing of it is on the drive.
+        case registering
+        /// The drive is being formatted for `lease`.
+        case preparing
+        /// `lease` lives on `drive`.
+        case live
+        /// `lease` is over; `drive` is being erased.
+        case erasing
+        /// An erase of `drive` could not be verified.
+        case quarantined
+    }
+
+    /// What was going on.
+    public var stage: Stage
+    /// The lease; nil while idle.
+    public var lease: LeaseID?
+    /// The drive by its identity; nil while idle or registering.
+    public var drive: String?
+    /// The drive whose last erase was verified and on which nothing was written since.
+    public var clean: String?
+    /// Whether the lease was rented, by the market's last word.
+    public var rented: Bool
+    /// When it expires, by the market's last word.
+    public var expires: UnixTime?
+    /// Where the tunnel goes.
+    public var tunnel: TunnelTarget?
+    /// The renter's public keys.
+    public var sshKeys: [String]
+
+    /// A journal of a device that has never had a lease.
+    public init() {
+        stage = .idle
+        rented = false
+        sshKeys = []
+    }
+
+    /// Forgets the lease, keeps what is known of the drive.
+    mutating func forgetLease() {
+        stage = .idle
+        lease = nil
+        drive = nil
+        rented = false
+        expires = nil
+        tunnel = nil
+        sshKeys = []
+    }
+
+    /// The format's version.
+    static let version: Int64 = 1
+
+    /// Reads a journal strictly. A journal that can't be read is never taken for an empty one.
+    public init(_ json: JSON) throws(JSONError) {
+        var reader = try ObjectReader(json)
+        _ = try reader.integer("version", Self.version...Self.version)
+        stage = try reader.word("stage", as: Stage.self)
+        lease = nil
+        if let text = try reader.optionalString("lease", 32...32) {
+            guard let id = LeaseID(text) else { throw reader.failure("lease", expected: "32 hex digits", found: text) }
+            lease = id
+        }
+        drive = try reader.optionalString("drive", 1...4_096)
+        clean = try reader.optionalString("clean", 1...4_096)
+        rented = try reader.bool("rented")
+        expires = try reader.optionalTime("expires")
+        if let inner = try reader.optionalObject("tunnel") { tunnel = try TunnelTarget(inner) } else { tunnel = nil }
+        sshKeys = try reader.strings("sshKeys", atMost: 16, 40...8_192)
+        switch stage {
+        case .idle, .cleaning: break
+        case .registering:
+            guard lease != nil else { throw reader.failure("lease", expected: "a lease in this stage", found: "nothing") }
+        case .preparing, .live, .erasing:
+            guard lease != nil, drive != nil else {
+                throw reader.failure("drive", expected: "a lease and its drive in this stage", found: "nothing")
+            }
+        case .quarantined:
+            guard drive != nil else { throw reader.failure("drive", expected: "a drive in this stage", found: "nothing") }
+        }
+        try reader.finish()
+    }
+
+    /// Its JSON.
+    public var json: JSON {
+        var members: [JSON.Member] = [.init("version", .integer(Self.version)), .init("stage", .string(stage.rawValue))]
+        if let lease { members.append(.init("lease", .string(lease.text))) }
+        if let drive { members.append(.init("drive", .string(drive))) }
+        if let clean { members.append(.init("clean", .string(clean))) }
+        members.append(.init("rented", .bool(rented)))
+        if let expires { members.append(.init("expires", .integer(expires.seconds))) }
+        if let tunnel { members.append(.init("tunnel", tunnel.json)) }
+        members.append(.init("sshKeys", .array(sshKeys.map { .string($0) })))
+        return .object(members)
+    }
+}

@@ -1,0 +1,201 @@
+import Protocol
+
+// Drive, storage and erase: the events below the lease.
+extension Lifecycle {
+    mutating func driveReady(_ found: Drive, at now: Instant) {
+        drive = found
+        note(.driveReady, ["drive": found.identity, "bytes": "\(found.bytes)"])
+        switch state {
+        case .waiting(let held?):
+            // An unrented lease is worth less than a working device: another drive takes its place.
+            if held.drive == found.identity { open(at: now) } else { begin(with: found, at: now, givingUp: true) }
+        case .waiting: begin(with: found, at: now, givingUp: false)
+        case .suspended(let tenancy):
+            if tenancy.drive == found.identity { open(at: now) } else { noteForeign(found, expected: tenancy.drive) }
+        case .erasing(let erasure), .quarantined(let erasure):
+            if erasure.drive == found.identity {
+                if case .erasing = state { startErase(at: now) } else { retryAt = now }
+            } else {
+                noteForeign(found, expected: erasure.drive)
+            }
+        case .registering, .preparing, .building, .offered, .leased: break
+        }
+    }
+
+    private mutating func noteForeign(_ found: Drive, expected: String) {
+        note(.driveForeign, ["drive": found.identity, "expected": expected])
+    }
+
+    /// A drive without a lease: a clean one is offered, any other is erased first, even before its first tenant.
+    mutating func begin(with drive: Drive, at now: Instant, givingUp: Bool) {
+        if givingUp {
+            contact.rest()
+            write { $0.forgetLease() }
+        }
+        retryAt = nil
+        guard journal.clean == drive.identity else {
+            write {
+                $0.stage = .cleaning
+                $0.drive = drive.identity
+                $0.clean = nil
+            }
+            state = .erasing(Erasure(lease: nil, drive: drive.identity))
+            startErase(at: now)
+            return
+        }
+        state = .registering(drive)
+        if journal.lease == nil { act(.drawLease) } else { makeContact(at: now) }
+    }
+
+    /// Opens what is on the drive for the lease that is held or suspended.
+    private mutating func open(at now: Instant) {
+        guard let tenancy, !tenancy.storageBusy else { return }
+        retryAt = nil
+        changeTenancy { $0.storageBusy = true }
+        act(.openStorage(tenancy.lease))
+    }
+
+    mutating func driveGone(_ reason: String, at now: Instant) {
+        guard drive != nil else { return }
+        drive = nil
+        note(.driveGone, ["reason": reason])
+        switch state {
+        case .registering:
+            contact.rest()
+            state = .waiting(held: nil)
+        case .preparing:
+            // Nothing of a renter is on it; the market gives the same answer for the same lease again.
+            contact.rest()
+            act(.tearDown)
+            state = .waiting(held: nil)
+        case .building(let tenancy), .offered(let tenancy), .leased(let tenancy), .waiting(held: let tenancy?), .suspended(let tenancy):
+            act(.tearDown)
+            var left = Tenancy(lease: tenancy.lease, drive: tenancy.drive, target: tenancy.target)
+            left.fault = "drive-gone"
+            state = journal.rented ? .suspended(left) : .waiting(held: left)
+            retryAt = nil
+            contact.soon(at: now)
+        case .erasing(var erasure):
+            erasure.isRunning = false
+            state = .erasing(erasure)
+        case .waiting, .quarantined: break
+        }
+    }
+
+    mutating func storageReady(at now: Instant) {
+        storageBackoff.succeed()
+        guard let tenancy, tenancy.storageBusy, drive != nil else { return }
+        note(.storageReady)
+        if let account = tenancy.account { act(.keepAccount(account)) }
+        changeTenancy {
+            $0.storageBusy = false
+            $0.account = nil
+            $0.fault = nil
+        }
+        if case .preparing = state { write { $0.stage = .live } }
+        guard let ready = self.tenancy else { return }
+        state = journal.rented ? .leased(ready) : .building(ready)
+        act(.startContainer(ready.lease))
+        if !journal.sshKeys.isEmpty { act(.authorize(journal.sshKeys)) }
+        act(.openTunnel(ready.target))
+        contact.soon(at: now)
+    }
+
+    mutating func storageFailed(_ reason: String, at now: Instant) {
+        guard let tenancy, tenancy.storageBusy else { return }
+        note(.storageFailed, ["reason": reason])
+        retryAt = storageBackoff.fail(at: now, &jitter)
+        if case .preparing = state {
+            contact.rest()
+            state = .waiting(held: nil)
+            return
+        }
+        changeTenancy {
+            $0.storageBusy = false
+            $0.fault = "storage-failed"
+        }
+        contact.soon(at: now)
+    }
+
+    /// The time of a failed try has come.
+    mutating func retry(at now: Instant) {
+        switch state {
+        case .waiting(held: nil): if let drive { begin(with: drive, at: now, givingUp: false) }
+        case .waiting, .suspended: if drive?.identity == tenancy?.drive { open(at: now) }
+        case .quarantined(let erasure):
+            guard drive?.identity == erasure.drive else { return }
+            write { $0.stage = erasure.lease == nil ? .cleaning : .erasing }
+            state = .erasing(Erasure(lease: erasure.lease, drive: erasure.drive))
+            startErase(at: now)
+        case .registering, .preparing, .building, .offered, .leased, .erasing: break
+        }
+    }
+
+    mutating func ownerActs(at now: Instant) {
+        guard retryAt != nil else { return }
+        retryAt = nil
+        retry(at: now)
+    }
+
+    /// The lease is over: its key dies now, the drive is erased now or when it is back.
+    mutating func endLease(at now: Instant) {
+        guard let tenancy else { return }
+        write {
+            $0.stage = .erasing
+            $0.lease = tenancy.lease
+            $0.drive = tenancy.drive
+            $0.clean = nil
+        }
+        retryAt = nil
+        state = .erasing(Erasure(lease: tenancy.lease, drive: tenancy.drive))
+        if drive?.identity == tenancy.drive {
+            startErase(at: now)
+        } else {
+            act(.tearDown)
+            act(.destroyKey(tenancy.lease))
+        }
+        contact.soon(at: now)
+    }
+
+    mutating func startErase(at now: Instant) {
+        guard case .erasing(var erasure) = state, !erasure.isRunning else { return }
+        erasure.isRunning = true
+        state = .erasing(erasure)
+        note(.erasing, ["drive": erasure.drive])
+        act(.erase(erasure.lease, drive: erasure.drive))
+    }
+
+    mutating func erased(_ report: EraseReport, at now: Instant) {
+        guard case .erasing(let erasure) = state, erasure.isRunning else { return }
+        eraseBackoff.succeed()
+        note(.erased, ["method": report.method.rawValue, "ms": "\(report.eraseMilliseconds + report.checkMilliseconds)"])
+        contact.rest()
+        if let lease = erasure.lease {
+            act(.keepReceipt(lease, finished: clock.time(at: now), report))
+            write {
+                $0.forgetLease()
+                $0.clean = erasure.drive
+            }
+        } else {
+            // A lease that was asked for but never reached the drive is asked for again under its name.
+            write {
+                $0.stage = $0.lease == nil ? .idle : .registering
+                $0.drive = nil
+                $0.clean = erasure.drive
+            }
+        }
+        state = .waiting(held: nil)
+        if let drive { begin(with: drive, at: now, givingUp: false) }
+    }
+
+    mutating func eraseFailed(_ reason: String, at now: Instant) {
+        guard case .erasing(var erasure) = state, erasure.isRunning else { return }
+        note(.eraseFailed, ["drive": erasure.drive, "reason": reason])
+        erasure.isRunning = false
+        erasure.reason = reason
+        write { $0.stage = .quarantined }
+        state = .quarantined(erasure)
+        retryAt = eraseBackoff.fail(at: now, &jitter)
+        contact.soon(at: now)
+    }
+}

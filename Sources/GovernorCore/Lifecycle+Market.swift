@@ -1,0 +1,153 @@
+import Protocol
+
+// What is said to the market and what is believed of its answers.
+extension Lifecycle {
+    /// Sends the message that is due in this state.
+    mutating func makeContact(at now: Instant) {
+        switch state {
+        case .registering:
+            guard let lease = journal.lease, !contact.isUnderWay else { return }
+            contact.send()
+            act(.register(lease))
+        case .erasing, .quarantined:
+            guard let lease = journal.lease, journal.stage != .cleaning, let phase else { return contact.rest() }
+            contact.send()
+            act(.checkIn(lease, phase: phase, tunnel: .down, fault: nil))
+        default:
+            guard let tenancy, let phase else { return contact.rest() }
+            contact.send()
+            act(.checkIn(tenancy.lease, phase: phase, tunnel: tenancy.tunnel, fault: tenancy.fault))
+        }
+    }
+
+    mutating func leaseDrawn(_ lease: LeaseID, at now: Instant) {
+        guard case .registering = state, journal.lease == nil else { return }
+        write {
+            $0.stage = .registering
+            $0.lease = lease
+        }
+        makeContact(at: now)
+    }
+
+    mutating func registered(_ answer: RegisterAnswer, at now: Instant) {
+        guard case .registering(let drive) = state, let lease = journal.lease else { return }
+        if let reason = disbelief(answer.terms, about: lease, at: now) { return refuseRegistration(reason, at: now) }
+        guard answer.terms.state != .ended else {
+            // The market has closed this lease; nothing of it is on the drive. The next one gets a new name.
+            note(.registrationUseless, ["reason": "the market has ended this lease"])
+            contact.rest()
+            write { $0.forgetLease() }
+            return act(.drawLease)
+        }
+        guard let account = answer.account else {
+            return refuseRegistration("the answer has no account and none is on the drive", at: now)
+        }
+        contact.interval = answer.terms.checkInSeconds
+        contact.succeed(at: now, before: nil)
+        note(.registered, ["ssh-port": "\(answer.terms.tunnel.ports.ssh)"])
+        write {
+            $0.stage = .preparing
+            $0.drive = drive.identity
+            $0.clean = nil
+            Self.take(answer.terms, into: &$0)
+        }
+        var tenancy = Tenancy(lease: lease, drive: drive.identity, target: answer.terms.tunnel, account: account)
+        tenancy.storageBusy = true
+        state = .preparing(tenancy)
+        act(.prepareStorage(lease))
+    }
+
+    private mutating func refuseRegistration(_ reason: String, at now: Instant) {
+        note(.answerRefused, ["reason": reason])
+        contact.fail(at: now, &jitter)
+    }
+
+    mutating func registrationFailed(_ reason: String, at now: Instant) {
+        guard case .registering = state else { return }
+        contact.fail(at: now, &jitter)
+        note(.registrationFailed, ["reason": reason, "failures": "\(contact.failures)"])
+    }
+
+    mutating func checkInFailed(_ reason: String, at now: Instant) {
+        guard contact.isUnderWay else { return }
+        contact.fail(at: now, &jitter)
+        note(.checkInFailed, ["reason": reason, "failures": "\(contact.failures)"])
+    }
+
+    mutating func checkedIn(_ answer: CheckInAnswer, at now: Instant) {
+        guard contact.isUnderWay else { return }
+        let terms = answer.terms
+        guard let lease = tenancy?.lease ?? journal.lease else { return contact.rest() }
+        if let reason = disbelief(terms, about: lease, at: now) {
+            contact.fail(at: now, &jitter)
+            return note(.answerRefused, ["reason": reason])
+        }
+        contact.interval = terms.checkInSeconds
+        guard let before = tenancy else {
+            // Erasing: the answer sets the clock and no more.
+            return contact.succeed(at: now, before: nil)
+        }
+        note(.checkedIn, ["state": terms.state.rawValue])
+        if terms.state == .ended {
+            note(.endedByMarket)
+            contact.rest()
+            return endLease(at: now)
+        }
+        adopt(terms, at: now)
+        contact.succeed(at: now, before: end)
+        if before.target != terms.tunnel, isServing { act(.openTunnel(terms.tunnel)) }
+        // The expiry may have passed while the device was off.
+        if let end, end <= now {
+            note(.expired)
+            endLease(at: now)
+        }
+    }
+
+    /// Whether the drive is open, so that engine and tunnel stand or are coming.
+    private var isServing: Bool {
+        switch state {
+        case .building, .offered, .leased: true
+        default: false
+        }
+    }
+
+    /// Takes believed terms over: journal, keys, and the step from offered to leased.
+    private mutating func adopt(_ terms: LeaseTerms, at now: Instant) {
+        let before = journal
+        write { Self.take(terms, into: &$0) }
+        changeTenancy { $0.target = terms.tunnel }
+        if journal.sshKeys != before.sshKeys, isServing { act(.authorize(journal.sshKeys)) }
+        if journal.rented && !before.rented {
+            note(.rented, ["expires": "\(journal.expires?.seconds ?? 0)"])
+            switch state {
+            case .offered(let tenancy): state = .leased(tenancy)
+            case .waiting(held: let tenancy?): state = .suspended(tenancy)
+            default: break
+            }
+            contact.soon(at: now)
+        } else if journal.rented && journal.expires != before.expires {
+            note(.extended, ["expires": "\(journal.expires?.seconds ?? 0)"])
+        }
+    }
+
+    private static func take(_ terms: LeaseTerms, into journal: inout Journal) {
+        journal.rented = terms.state == .rented
+        journal.expires = terms.state == .rented ? terms.expires : nil
+        journal.tunnel = terms.tunnel
+        journal.sshKeys = terms.sshKeys
+    }
+
+    /// Why an answer is not believed, nil where it is; believing it sets the clock. The market is a witness, not a weapon: an answer about
+    /// another lease, from a clock that jumped, or from an old backup that forgot a rental changes nothing.
+    private mutating func disbelief(_ terms: LeaseTerms, about lease: LeaseID, at now: Instant) -> String? {
+        guard terms.lease == lease else { return "expected an answer about this lease, found " + terms.lease.text }
+        if journal.rented, terms.state == .offered { return "expected a rented lease, found an offered one: an old answer" }
+        if journal.rented, terms.state == .rented, let known = journal.expires, let told = terms.expires, told < known {
+            return "expected an expiration not before \(known.seconds), found \(told.seconds)"
+        }
+        guard clock.set(terms.time, at: now) else {
+            return "expected the market's clock near \(clock.time(at: now)?.seconds ?? 0), found \(terms.time.seconds)"
+        }
+        return nil
+    }
+}

@@ -1,0 +1,110 @@
+/// Every event that the governor logs, with the fixed number that operators act on. Numbers are never used again for something else.
+public enum LogEvent: Int, CaseIterable, Sendable {
+    case started = 1001
+    case stopping = 1002
+    case configurationBad = 1003
+    case journalFailed = 1004
+    case journalUnreadable = 1005
+    case driveReady = 1101
+    case driveGone = 1102
+    case driveForeign = 1103
+    case registered = 1201
+    case registrationFailed = 1202
+    case registrationUseless = 1203
+    case checkedIn = 1211
+    case checkInFailed = 1212
+    case answerRefused = 1213
+    case rented = 1221
+    case extended = 1222
+    case expired = 1223
+    case endedByMarket = 1224
+    case storageReady = 1301
+    case storageFailed = 1302
+    case storageUnencrypted = 1303
+    case engineUp = 1401
+    case engineDown = 1402
+    case containerUp = 1403
+    case containerDown = 1404
+    case tunnelUp = 1501
+    case tunnelDown = 1502
+    case tunnelRefused = 1503
+    case offered = 1601
+    case erasing = 1701
+    case erased = 1702
+    case eraseFailed = 1703
+    case receiptKept = 1711
+    case receiptFailed = 1712
+
+    /// The name in the log line.
+    public var name: String {
+        switch self {
+        case .started: "governor.started"
+        case .stopping: "governor.stopping"
+        case .configurationBad: "config.bad"
+        case .journalFailed: "journal.failed"
+        case .journalUnreadable: "journal.unreadable"
+        case .driveReady: "drive.ready"
+        case .driveGone: "drive.gone"
+        case .driveForeign: "drive.foreign"
+        case .registered: "lease.registered"
+        case .registrationFailed: "lease.registration-failed"
+        case .registrationUseless: "lease.registration-useless"
+        case .checkedIn: "market.checked-in"
+        case .checkInFailed: "market.check-in-failed"
+        case .answerRefused: "market.answer-refused"
+        case .rented: "lease.rented"
+        case .extended: "lease.extended"
+        case .expired: "lease.expired"
+        case .endedByMarket: "lease.ended-by-market"
+        case .storageReady: "storage.ready"
+        case .storageFailed: "storage.failed"
+        case .storageUnencrypted: "storage.unencrypted"
+        case .engineUp: "engine.up"
+        case .engineDown: "engine.down"
+        case .containerUp: "container.up"
+        case .containerDown: "container.down"
+        case .tunnelUp: "tunnel.up"
+        case .tunnelDown: "tunnel.down"
+        case .tunnelRefused: "tunnel.refused"
+        case .offered: "lease.offered"
+        case .erasing: "lease.erasing"
+        case .erased: "lease.erased"
+        case .eraseFailed: "lease.erase-failed"
+        case .receiptKept: "receipt.kept"
+        case .receiptFailed: "receipt.failed"
+        }
+    }
+
+    /// Whether an operator should look.
+    public var isTrouble: Bool {
+        switch self {
+        case .configurationBad, .journalFailed, .journalUnreadable, .driveForeign, .registrationFailed, .registrationUseless,
+            .checkInFailed, .answerRefused, .storageFailed, .storageUnencrypted, .engineDown, .containerDown, .tunnelDown,
+            .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone:
+            true
+        default: false
+        }
+    }
+}
+
+/// An event to log, with what is worth knowing about it.
+public struct Note: Equatable, Sendable {
+    /// Which event.
+    public let event: LogEvent
+    /// Keys and values; never a secret.
+    public let fields: [Field]
+
+    /// A key and its value.
+    public struct Field: Equatable, Sendable {
+        /// The key.
+        public let key: String
+        /// The value.
+        public let value: String
+    }
+
+    /// A note with up to a few fields.
+    public init(_ event: LogEvent, _ fields: KeyValuePairs<String, String> = [:]) {
+        self.event = event
+        self.fields = fields.map { Field(key: $0.key, value: $0.value) }
+    }
+}

@@ -1,1 +1,0 @@
-@main struct Governor { static func main() {} }
