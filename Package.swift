@@ -61,8 +61,8 @@ let package = Package(
         tests("JSON", ["JSON"]),
         tests("Protocol", ["Protocol", "JSON"]),
         tests("GovernorCore", ["GovernorCore", "Protocol"]),
-        tests("MarketCore", ["Crypto", "Database", "MarketCore", "Protocol"]),
-        tests("Database", ["CLinux", "Database", "MarketCore", "Platform", "Protocol"]),
+        tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol"]),
+        tests("Database", ["Database", "MarketCore", "Platform", "Protocol"]),
     ],
     swiftLanguageModes: [.v6]
 )
