@@ -26,6 +26,9 @@ public struct ProcessIdentity: Equatable, Sendable {
         return ProcessIdentity(pid: pid, startTicks: ticks)
     }
 
+    /// This program.
+    public static let ours = of(getpid()) ?? ProcessIdentity(pid: getpid(), startTicks: 0)
+
     /// Whether this very process still runs.
     public var isAlive: Bool { ProcessIdentity.of(pid) == self }
 

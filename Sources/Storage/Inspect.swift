@@ -25,6 +25,14 @@ public struct Inspection: Equatable, Sendable {
     public let verdict: Verdict
     /// What was found, in words.
     public let reason: String
+
+    /// A finding.
+    public init(identity: String, bytes: Int64, verdict: Verdict, reason: String) {
+        self.identity = identity
+        self.bytes = bytes
+        self.verdict = verdict
+        self.reason = reason
+    }
 }
 
 /// Looks at drives.

@@ -143,3 +143,15 @@ public enum Luks {
         return Files.exists("/dev/mapper/control")
     }
 }
+
+extension Luks {
+    /// Formats a file, opens its slot with the right key and not with a wrong one, destroys the slot. Needs no device-mapper.
+    public static func selftest(_ path: String) throws(StorageError) -> String? {
+        let key = [UInt8](repeating: 7, count: keyBytes)
+        try format(path, key: key, cipher: .aes)
+        guard try accepts(path, key: key) else { return "the right key was refused" }
+        guard try !accepts(path, key: [UInt8](repeating: 8, count: keyBytes)) else { return "a wrong key was taken" }
+        _ = try destroyKeySlots(path)
+        return try accepts(path, key: key) ? "a destroyed slot still opens" : nil
+    }
+}
