@@ -32,6 +32,7 @@ let package = Package(
     name: "sublet",
     products: [
         .executable(name: "governor", targets: ["governor"]),
+        .executable(name: "market", targets: ["market"]),
     ],
     targets: [
         door("CLinux"), door("CJSON"), door("CCrypto"), door("CCurl"), door("CCryptsetup"), door("CMicrohttpd"), door("CSQLite"),
@@ -52,9 +53,16 @@ let package = Package(
             "governor",
             ["CLinux", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "MarketClient", "Platform", "Protocol", "Storage", "Tunnel"]),
 
+        room("MarketCore", ["Crypto", "JSON", "Protocol"]),
+        room("Database", ["CSQLite", "JSON", "MarketCore", "Platform"], links: ["sqlite3"]),
+        room("Web", ["CMicrohttpd", "CLinux", "Platform"], links: ["microhttpd"]),
+        program("market", ["CLinux", "Crypto", "Database", "JSON", "MarketCore", "Platform", "Protocol", "Web"]),
+
         tests("JSON", ["JSON"]),
         tests("Protocol", ["Protocol", "JSON"]),
         tests("GovernorCore", ["GovernorCore", "Protocol"]),
+        tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol"]),
+        tests("Database", ["Database", "MarketCore", "Platform", "Protocol"]),
     ],
     swiftLanguageModes: [.v6]
 )
