@@ -205,9 +205,7 @@ public final class Engine {
         api.call("POST", "/containers/create?name=" + EngineSettings.container, body: settings.creation) { [self] reply in
             guard asked == round else { return }
             if let trouble = reply.trouble { return fall(.containerDown("create: " + trouble), asked) }
-            if case .array(let warnings)? = reply.body["Warnings"], let warning = warnings.first?.text {
-                return discard("a limit would not hold: " + warning, asked)
-            }
+            if let warning = brokenLimit(reply.body) { return discard("a limit would not hold: " + warning, asked) }
             var tar = Tar()
             tar.add("etc/sublet/account", accountFile(account, keys: keys), mode: 0o600)
             api.upload(tar.closed(), to: "/containers/" + EngineSettings.container + "/archive?path=/") { [self] reply in
@@ -217,6 +215,12 @@ public final class Engine {
                 startContainer(asked)
             }
         }
+    }
+
+    /// The first warning that a limit would be ignored. Without swap accounting the memory limit still holds, for a device has no swap.
+    private func brokenLimit(_ created: JSON) -> String? {
+        guard case .array(let warnings)? = created["Warnings"] else { return nil }
+        return warnings.compactMap { $0.text }.first { !contains(Array($0.utf8), "swap") }
     }
 
     private func discard(_ reason: String, _ asked: Int) {
