@@ -51,9 +51,11 @@ let package = Package(
             "governor",
             ["Crypto", "Engine", "EventLoop", "GovernorCore", "JSON", "MarketClient", "Platform", "Protocol", "Storage", "Tunnel"]),
 
+        tests("Platform", ["Platform"]),
         tests("JSON", ["JSON"]),
+        tests("Crypto", ["Crypto", "Platform"]),
         tests("Protocol", ["Protocol", "JSON"]),
-        tests("GovernorCore", ["GovernorCore", "Protocol"]),
+        tests("GovernorCore", ["GovernorCore", "JSON", "Protocol"]),
     ],
     swiftLanguageModes: [.v6]
 )
