@@ -32,6 +32,7 @@ let package = Package(
     name: "sublet",
     products: [
         .executable(name: "governor", targets: ["governor"]),
+        .executable(name: "market", targets: ["market"]),
     ],
     targets: [
         door("CLinux"), door("CJSON"), door("CCrypto"), door("CCurl"), door("CCryptsetup"), door("CMicrohttpd"), door("CSQLite"),
@@ -40,22 +41,30 @@ let package = Package(
         room("JSON", ["CJSON"], links: ["json-c"]),
         room("Crypto", ["CCrypto", "Platform"], links: ["crypto"]),
         room("Protocol", ["JSON"]),
-        room("EventLoop", ["CCurl", "Platform"], links: ["curl"]),
+        room("EventLoop", ["CCurl", "CLinux", "Platform"], links: ["curl"]),
 
         room("GovernorCore", ["JSON", "Protocol"]),
         room("Storage", ["CCryptsetup", "CLinux", "Platform"], links: ["cryptsetup"]),
-        room("Engine", ["EventLoop", "JSON", "Platform", "Protocol"]),
-        room("Tunnel", ["EventLoop", "Platform", "Protocol"]),
+        room("Engine", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
+        room("Fence", ["Platform"]),
+        room("Tunnel", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
         room("MarketClient", ["Crypto", "EventLoop", "JSON", "Platform", "Protocol"]),
         program(
             "governor",
-            ["Crypto", "Engine", "EventLoop", "GovernorCore", "JSON", "MarketClient", "Platform", "Protocol", "Storage", "Tunnel"]),
+            ["CLinux", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "MarketClient", "Platform", "Protocol", "Storage", "Tunnel"]),
+
+        room("MarketCore", ["Crypto", "JSON", "Protocol"]),
+        room("Database", ["CSQLite", "JSON", "MarketCore", "Platform"], links: ["sqlite3"]),
+        room("Web", ["CMicrohttpd", "CLinux", "Platform"], links: ["microhttpd"]),
+        program("market", ["CLinux", "Crypto", "Database", "JSON", "MarketCore", "Platform", "Protocol", "Web"]),
 
         tests("Platform", ["Platform"]),
         tests("JSON", ["JSON"]),
         tests("Crypto", ["Crypto", "Platform"]),
         tests("Protocol", ["Protocol", "JSON"]),
         tests("GovernorCore", ["GovernorCore", "JSON", "Protocol"]),
+        tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol"]),
+        tests("Database", ["Database", "MarketCore", "Platform", "Protocol"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,5 +1,9 @@
 // The door to libcrypto: SHA-256, HMAC and the comparison that takes the same time whatever it compares.
 #pragma once
+// The same feature macros in every door: the C library names struct members by them.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>

@@ -1,5 +1,9 @@
 // The door to libcurl. curl_easy_setopt and curl_easy_getinfo are variadic, which Swift can't call: one wrapper for each type.
 #pragma once
+// The same feature macros in every door: the C library names struct members by them.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <curl/curl.h>
 
 static inline CURLcode ccurl_set_long(CURL *handle, CURLoption option, long value) { return curl_easy_setopt(handle, option, value); }

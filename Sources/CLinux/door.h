@@ -65,9 +65,9 @@ static inline int clinux_reap(pid_t pid, int flags) {
     return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 
-static inline int clinux_is_directory(mode_t mode) { return S_ISDIR(mode); }
-static inline int clinux_is_regular(mode_t mode) { return S_ISREG(mode); }
-static inline int clinux_is_block(mode_t mode) { return S_ISBLK(mode); }
+static inline _Bool clinux_is_directory(mode_t mode) { return S_ISDIR(mode); }
+static inline _Bool clinux_is_regular(mode_t mode) { return S_ISREG(mode); }
+static inline _Bool clinux_is_block(mode_t mode) { return S_ISBLK(mode); }
 static inline unsigned clinux_major(dev_t device) { return major(device); }
 static inline unsigned clinux_minor(dev_t device) { return minor(device); }
 
@@ -118,6 +118,30 @@ static inline int clinux_read_signal(int fd) {
     return read(fd, &info, sizeof info) == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
 }
 static inline void clinux_ignore_pipe_signal(void) { signal(SIGPIPE, SIG_IGN); }
+
+/// A stream socket of a family that doesn't wait, and may take a port whose last connections still linger (as sshd's listeners may).
+static inline int clinux_stream_socket(int family) {
+    int yes = 1, fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    return fd;
+}
+/// bind(2) to a numeric IPv4 or IPv6 address and a port.
+static inline int clinux_bind(int fd, const char *address, unsigned short port) {
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    if (inet_pton(AF_INET, address, &four.sin_addr) == 1) return bind(fd, (struct sockaddr *)&four, sizeof four);
+    if (inet_pton(AF_INET6, address, &six.sin6_addr) == 1) return bind(fd, (struct sockaddr *)&six, sizeof six);
+    errno = EINVAL;
+    return -1;
+}
+/// The local port of a bound socket (getsockname); -1 and errno on error.
+static inline int clinux_bound_port(int fd) {
+    struct sockaddr_in6 address;
+    socklen_t length = sizeof address;
+    memset(&address, 0, sizeof address);
+    if (getsockname(fd, (struct sockaddr *)&address, &length) < 0) return -1;
+    return ntohs(address.sin6_port); // At the same place in both families.
+}
 
 /// posix_spawn of `path` with its own session if asked, no inherited signal mask, and the three descriptors given (-1: /dev/null).
 static inline int clinux_spawn(pid_t *pid, const char *path, char *const arguments[], char *const environment[],

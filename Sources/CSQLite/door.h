@@ -1,5 +1,9 @@
 // The door to SQLite.
 #pragma once
+// The same feature macros in every door: the C library names struct members by them.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <sqlite3.h>
 
 /// SQLITE_TRANSIENT is a cast that Swift can't import: SQLite copies the bytes before the call returns.

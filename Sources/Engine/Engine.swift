@@ -1,1 +1,277 @@
-// placeholder
+import CLinux
+import EventLoop
+import JSON
+import Platform
+import Protocol
+
+/// What the engine tells.
+public enum EngineNews: Equatable, Sendable {
+    /// dockerd answers.
+    case engineUp
+    /// dockerd ended or does not start; another try follows by itself. A container that runs goes on without it.
+    case engineDown(String)
+    /// The renter's container runs.
+    case containerUp
+    /// It does not; another try follows by itself.
+    case containerDown(String)
+    /// Bytes of the base image taken in so far, and in all.
+    case importing(Int64, Int64)
+}
+
+/// The private dockerd and the renter's container, brought up rung by rung; each rung is climbed only where it is missing, so the same
+/// climb starts a lease, goes on after a reboot, adopts what a killed governor left, and mends what broke.
+///
+///     daemon ──▶ ping ──▶ image ──▶ container ──▶ running ──▶ (waits for the container's or the daemon's end)
+///       ▲                                                        │
+///       └─────────────── after a pause, longer each time ◀───────┘
+public final class Engine {
+    private let loop: EventLoop
+    private let settings: EngineSettings
+    private let tell: (EngineNews) -> Void
+    private let api: DockerAPI
+    /// The account for a container that must be made; read from the drive by whoever knows where it lies.
+    private let account: () -> Account?
+    private var keys: [String] = []
+    private var round = 0
+    private var failures = 0
+    private var timer: EventLoop.Token?
+    private var waiting: EventLoop.Token?
+    private var watching: EventLoop.Token?
+    private var handle: Int32 = -1
+    private var isRunning = false
+
+    /// An engine that is not started.
+    public init(
+        loop: EventLoop, settings: EngineSettings, account: @escaping () -> Account?, tell: @escaping (EngineNews) -> Void
+    ) {
+        self.loop = loop
+        self.settings = settings
+        self.account = account
+        self.tell = tell
+        api = DockerAPI(loop: loop, socket: settings.socket)
+    }
+
+    /// Brings up whatever is missing and keeps it up until `stop` or `abandon`.
+    public func start(keys: [String]) {
+        self.keys = keys
+        abandon()
+        failures = 0
+        climb()
+    }
+
+    /// Lets these public keys log in, now or as soon as the container runs.
+    public func authorize(_ keys: [String]) {
+        self.keys = keys
+        guard isRunning else { return }
+        placeKeys {}
+    }
+
+    /// Stops watching and mending; what runs goes on running.
+    public func abandon() {
+        round += 1
+        isRunning = false
+        for token in [timer, waiting] { loop.cancel(token) }
+        timer = nil
+        waiting = nil
+        unwatch()
+    }
+
+    /// Kills the container and ends dockerd; `done` when it is gone.
+    public func stop(_ done: @escaping () -> Void) {
+        abandon()
+        let asked = round
+        guard let daemon = daemonIdentity() else { return done() }
+        // The lease is over: nothing in the container has a claim to a slow end. A dockerd that does not answer is ended all the same.
+        api.call("POST", "/containers/" + EngineSettings.container + "/kill", seconds: 10) { [self] _ in
+            guard asked == round else { return }
+            daemon.send(SIGTERM)
+            awaitEnd(daemon, tries: 200, done)
+        }
+    }
+
+    private func awaitEnd(_ daemon: ProcessIdentity, tries: Int, _ done: @escaping () -> Void) {
+        _ = clinux_reap(daemon.pid, WNOHANG)
+        guard daemon.isAlive else { return done() }
+        if tries == 0 { daemon.send(SIGKILL) }
+        loop.after(milliseconds: 100) { [self] in awaitEnd(daemon, tries: tries - 1, done) }
+    }
+
+    // MARK: The climb
+
+    private func climb() {
+        let asked = round
+        if let daemon = daemonIdentity(), watch(daemon.pid) { return ping(until: deadline(seconds: 120), asked) }
+        do throws(SystemError) { try startDaemon() } catch { return fall(.engineDown(error.message), asked) }
+        ping(until: deadline(seconds: 120), asked)
+    }
+
+    private func deadline(seconds: Int64) -> Int64 { Clock.bootNanoseconds() + seconds * 1_000_000_000 }
+
+    /// dockerd writes its own number; whether the process of that number is a dockerd of ours its command line tells.
+    private func daemonIdentity() -> ProcessIdentity? {
+        guard let bytes = try? Files.read(settings.pidFile, limit: 32),
+            let pid = Int32(String(decoding: bytes.filter { $0 > 0x20 }, as: UTF8.self)),
+            let command = try? Files.read("/proc/\(pid)/cmdline", limit: 65_536),
+            command.split(separator: 0).contains(where: { $0.elementsEqual(settings.execRoot.utf8) })
+        else { return nil }
+        return ProcessIdentity.of(pid)
+    }
+
+    private func startDaemon() throws(SystemError) {
+        try Files.makeFolder(settings.execRoot, mode: 0o711)
+        try Files.makeFolder(settings.dataRoot, mode: 0o711)
+        try Files.publish(settings.runFolder + "/daemon.json", Array("{}\n".utf8))
+        let log = try FileDescriptor.open(settings.logFile, O_WRONLY | O_CREAT | O_TRUNC)
+        let child = try Child.start(Command(settings.daemon, ownSession: true), output: log.raw, error: log.raw)
+        _ = watch(child.pid)
+    }
+
+    private func watch(_ pid: Int32) -> Bool {
+        unwatch()
+        handle = clinux_pidfd_open(pid)
+        guard handle >= 0 else { return false }
+        let asked = round
+        watching = loop.watch(handle) { [self] _ in
+            unwatch()
+            _ = clinux_reap(pid, WNOHANG)
+            fall(.engineDown("dockerd ended" + lastWords()), asked)
+        }
+        return true
+    }
+
+    private func unwatch() {
+        loop.cancel(watching)
+        watching = nil
+        if handle >= 0 { _ = close(handle) }
+        handle = -1
+    }
+
+    /// The last line that dockerd wrote, which says why it ended.
+    private func lastWords() -> String {
+        guard let bytes = try? Files.read(settings.logFile, limit: 1 << 20),
+            let line = bytes.split(separator: UInt8(ascii: "\n")).last
+        else { return "" }
+        return ": " + String(decoding: line.suffix(300), as: UTF8.self)
+    }
+
+    private func ping(until end: Int64, _ asked: Int) {
+        api.call("GET", "/info", seconds: 20) { [self] reply in
+            guard asked == round else { return }
+            if reply.isFine, reply.status != 0 {
+                // A Pi without cgroup_enable=memory ignores memory limits silently; a renter could then starve the device.
+                guard reply.body["MemoryLimit"]?.truth == true else {
+                    return fall(.containerDown("the kernel does not limit memory: add cgroup_enable=memory to its command line"), asked)
+                }
+                tell(.engineUp)
+                return ensureContainer(asked)
+            }
+            guard Clock.bootNanoseconds() < end else { return fall(.engineDown("dockerd does not answer" + lastWords()), asked) }
+            timer = loop.after(milliseconds: 100) { [self] in ping(until: end, asked) }
+        }
+    }
+
+    private func ensureContainer(_ asked: Int) {
+        api.call("GET", "/containers/" + EngineSettings.container + "/json") { [self] reply in
+            guard asked == round else { return }
+            switch reply.status {
+            case 200 where reply.body["State"]?["Running"]?.truth == true: follow(asked)
+            case 200: startContainer(asked)
+            case 404: ensureImage(asked)
+            default: fall(.containerDown(reply.trouble ?? "status \(reply.status)"), asked)
+            }
+        }
+    }
+
+    private func ensureImage(_ asked: Int) {
+        api.call("GET", "/images/" + EngineSettings.image + "/json") { [self] reply in
+            guard asked == round else { return }
+            if reply.isFine { return create(asked) }
+            api.upload(
+                file: settings.baseImage, to: "/images/create?fromSrc=-&repo=sublet-base&tag=current",
+                progress: { [self] in tell(.importing($0, $1)) },
+                { [self] reply in
+                    guard asked == round else { return }
+                    if let trouble = reply.trouble { return fall(.containerDown("import of the base image: " + trouble), asked) }
+                    create(asked)
+                })
+        }
+    }
+
+    private func create(_ asked: Int) {
+        guard let account = account() else { return fall(.containerDown("the renter's account is not on the drive"), asked) }
+        api.call("POST", "/containers/create?name=" + EngineSettings.container, body: settings.creation) { [self] reply in
+            guard asked == round else { return }
+            if let trouble = reply.trouble { return fall(.containerDown("create: " + trouble), asked) }
+            if case .array(let warnings)? = reply.body["Warnings"], let warning = warnings.first?.text {
+                return discard("a limit would not hold: " + warning, asked)
+            }
+            var tar = Tar()
+            tar.add("etc/sublet/account", accountFile(account, keys: keys), mode: 0o600)
+            api.upload(tar.closed(), to: "/containers/" + EngineSettings.container + "/archive?path=/") { [self] reply in
+                guard asked == round else { return }
+                // A container that was made but has no account must not be found and started by the next try.
+                if let trouble = reply.trouble { return discard("account: " + trouble, asked) }
+                startContainer(asked)
+            }
+        }
+    }
+
+    private func discard(_ reason: String, _ asked: Int) {
+        api.call("DELETE", "/containers/" + EngineSettings.container + "?force=true") { [self] _ in
+            if asked == round { fall(.containerDown(reason), asked) }
+        }
+    }
+
+    private func startContainer(_ asked: Int) {
+        api.call("POST", "/containers/" + EngineSettings.container + "/start") { [self] reply in
+            guard asked == round else { return }
+            if let trouble = reply.trouble { return fall(.containerDown("start: " + trouble), asked) }
+            follow(asked)
+        }
+    }
+
+    /// The container runs: put its keys in place, tell, and wait for its end.
+    private func follow(_ asked: Int) {
+        isRunning = true
+        waiting = api.call(
+            "POST", "/containers/" + EngineSettings.container + "/wait?condition=next-exit", seconds: 0
+        ) { [self] reply in
+            guard asked == round else { return }
+            // Without a status it was dockerd that ended, and its own watch says so.
+            guard reply.status != 0 else { return }
+            fall(.containerDown("the container ended with status \(reply.body["StatusCode"]?.whole ?? -1)"), asked)
+        }
+        placeKeys { [self] in
+            guard asked == round, isRunning else { return }
+            failures = 0
+            tell(.containerUp)
+        }
+    }
+
+    private func placeKeys(_ done: @escaping () -> Void) {
+        let asked = round
+        var tar = Tar()
+        var text = ""
+        for key in keys { text += key + "\n" }
+        tar.add("etc/sublet/authorized_keys", Array(text.utf8), mode: 0o644)
+        api.upload(tar.closed(), to: "/containers/" + EngineSettings.container + "/archive?path=/") { [self] reply in
+            guard asked == round else { return }
+            if let trouble = reply.trouble { return fall(.containerDown("keys: " + trouble), asked) }
+            done()
+        }
+    }
+
+    /// Something is missing: tell, and climb again after a pause.
+    private func fall(_ news: EngineNews, _ asked: Int) {
+        guard asked == round else { return }
+        round += 1
+        isRunning = false
+        for token in [timer, waiting] { loop.cancel(token) }
+        waiting = nil
+        let again = round
+        let pause = min(Int64(500) << Int64(min(failures, 7)), 60_000)
+        failures += 1
+        timer = loop.after(milliseconds: pause) { [self] in if again == round { climb() } }
+        tell(news)
+    }
+}

@@ -125,6 +125,9 @@ public struct Lifecycle: Equatable, Sendable {
         return result
     }
 
+    /// Messages to the market that failed in a row.
+    public var marketFailures: Int { contact.failures }
+
     mutating func act(_ action: Action) { actions.append(action) }
 
     mutating func note(_ event: LogEvent, _ fields: KeyValuePairs<String, String> = [:]) { act(.log(Note(event, fields))) }

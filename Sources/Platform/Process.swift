@@ -26,6 +26,9 @@ public struct ProcessIdentity: Equatable, Sendable {
         return ProcessIdentity(pid: pid, startTicks: ticks)
     }
 
+    /// This program.
+    public static let ours = of(getpid()) ?? ProcessIdentity(pid: getpid(), startTicks: 0)
+
     /// Whether this very process still runs.
     public var isAlive: Bool { ProcessIdentity.of(pid) == self }
 
@@ -107,6 +110,13 @@ public struct Outcome: Equatable, Sendable {
     /// Standard error, at most 16 KiB.
     public let complaint: [UInt8]
 
+    /// An outcome.
+    public init(status: Int32, output: [UInt8], complaint: [UInt8]) {
+        self.status = status
+        self.output = output
+        self.complaint = complaint
+    }
+
     /// The last line of the complaint, for an error message.
     public var reason: String {
         let lines = complaint.split(separator: UInt8(ascii: "\n"))
@@ -152,7 +162,7 @@ public func run(_ command: Command, outputLimit: Int = 1 << 20) throws(SystemErr
 }
 
 /// A descriptor from which a child reads `bytes`: a memfd, so that no writer has to wait; raw -1 for none.
-func inputDescriptor(_ bytes: [UInt8]?) throws(SystemError) -> FileDescriptor {
+public func inputDescriptor(_ bytes: [UInt8]?) throws(SystemError) -> FileDescriptor {
     guard let bytes else { return try FileDescriptor.open("/dev/null", O_RDONLY) }
     let raw = memfd_create("input", UInt32(MFD_CLOEXEC))
     guard raw >= 0 else { throw .last("memfd_create") }

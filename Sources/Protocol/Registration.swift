@@ -119,7 +119,8 @@ public struct Account: Equatable, Sendable {
         self.password = password
     }
 
-    init(_ reader: consuming ObjectReader) throws(JSONError) {
+    /// Reads it strictly; also from the lease's drive.
+    public init(_ reader: consuming ObjectReader) throws(JSONError) {
         user = try reader.string("user", 1...32)
         guard isUserName(user) else {
             throw reader.failure("user", expected: "a lower-case letter, then letters, digits, _ or -", found: "\"" + user + "\"")
@@ -128,7 +129,8 @@ public struct Account: Equatable, Sendable {
         try reader.finish()
     }
 
-    var json: JSON {
+    /// Its JSON, in answers and on the lease's drive.
+    public var json: JSON {
         .object([.init("user", .string(user)), .init("password", .string(password.revealText()))])
     }
 }

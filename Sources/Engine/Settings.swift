@@ -1,0 +1,99 @@
+import JSON
+import Protocol
+
+/// What the engine and its one container are started with.
+public struct EngineSettings: Sendable {
+    /// The folder for sockets, pid and log files; in RAM, at most 60 bytes long (containerd's sockets add to it).
+    public var runFolder: String
+    /// The folder on the drive that holds everything of the engine.
+    public var dataRoot: String
+    /// The bridge.
+    public var bridge: String
+    /// The container's address on it.
+    public var containerAddress: String
+    /// The base image, a tar.
+    public var baseImage: String
+    /// Memory for the container, MiB.
+    public var memoryMiB: Int64
+    /// Processors for the container, thousandths.
+    public var milliProcessors: Int64
+    /// Processes and threads in the container.
+    public var pids: Int64
+    /// The container's host name.
+    public var hostName: String
+    /// Name servers in the container.
+    public var resolvers: [String]
+
+    /// Settings.
+    public init(
+        runFolder: String, dataRoot: String, bridge: String, containerAddress: String, baseImage: String, memoryMiB: Int64,
+        milliProcessors: Int64, pids: Int64, hostName: String, resolvers: [String]
+    ) {
+        self.runFolder = runFolder
+        self.dataRoot = dataRoot
+        self.bridge = bridge
+        self.containerAddress = containerAddress
+        self.baseImage = baseImage
+        self.memoryMiB = memoryMiB
+        self.milliProcessors = milliProcessors
+        self.pids = pids
+        self.hostName = hostName
+        self.resolvers = resolvers
+    }
+
+    /// The container's name; there is one.
+    static let container = "renter"
+    /// The image's name.
+    static let image = "sublet-base:current"
+
+    var socket: String { runFolder + "/docker.sock" }
+    var execRoot: String { runFolder + "/engine" }
+    var pidFile: String { runFolder + "/dockerd.pid" }
+    var logFile: String { runFolder + "/dockerd.log" }
+
+    /// dockerd's command line: private in every path, away from the owner's own engine and firewall.
+    var daemon: [String] {
+        [
+            "dockerd", "--config-file", runFolder + "/daemon.json", "--data-root", dataRoot, "--exec-root", execRoot, "--pidfile", pidFile,
+            "--host", "unix://" + socket, "--bridge", bridge, "--userns-remap", "default", "--iptables=false", "--ip-masq=false",
+            "--userland-proxy=false", "--live-restore", "--storage-driver", "overlay2", "--log-level", "error",
+        ]
+    }
+
+    /// The container as `POST /containers/create` wants it.
+    var creation: JSON {
+        let limits: [JSON.Member] = [
+            .init("Init", .bool(true)), .init("Memory", .integer(memoryMiB << 20)), .init("MemorySwap", .integer(memoryMiB << 20)),
+            .init("NanoCpus", .integer(milliProcessors * 1_000_000)), .init("PidsLimit", .integer(pids)),
+        ]
+        let rest: [JSON.Member] = [
+            .init("Privileged", .bool(false)),
+            .init("RestartPolicy", .object([.init("Name", .string("unless-stopped"))])),
+            .init("Dns", .array(resolvers.map { .string($0) })),
+            .init(
+                "LogConfig",
+                .object([
+                    .init("Type", .string("json-file")),
+                    .init("Config", .object([.init("max-size", .string("1m")), .init("max-file", .string("2"))])),
+                ])),
+            .init(
+                "Mounts",
+                .array([
+                    .object([
+                        .init("Type", .string("volume")), .init("Source", .string("data")), .init("Target", .string("/data")),
+                    ])
+                ])),
+        ]
+        return .object([
+            .init("Image", .string(Self.image)), .init("Hostname", .string(hostName)),
+            .init("Cmd", .array([.string("/usr/local/sbin/sublet-start")])), .init("HostConfig", .object(limits + rest)),
+        ])
+    }
+}
+
+/// The file by which the container's start script makes the renter's account.
+func accountFile(_ account: Account, keys: [String]) -> [UInt8] {
+    var text = "user " + account.user + "\npassword " + account.password.revealText() + "\n"
+    for key in keys { text += "sshkey " + key + "\n" }
+    return Array(text.utf8)
+}

@@ -1,0 +1,56 @@
+import Protocol
+
+extension Market {
+    /// `register`: a device asks for a lease. The same id again gives the same answer, whatever became of the first answer.
+    /// Refused: the id or the key is another device's; the device's earlier lease is rented; no port is free.
+    public func register(
+        _ request: RegisterRequest, from id: DeviceID, at now: UnixTime
+    ) throws(MarketError) -> RegisterAnswer {
+        try store.atomically { () throws(MarketError) in
+            try meet(request, from: id)
+            var lease = try knownOrNew(request.lease, of: id, at: now)
+            try settle(&lease, at: now)
+            let password = lease.account.password
+            return RegisterAnswer(
+                terms: try terms(lease, at: now), account: password.map { Account(user: lease.account.user, password: $0) })
+        }
+    }
+
+    /// Keeps what the device says of itself.
+    private func meet(_ request: RegisterRequest, from id: DeviceID) throws(MarketError) {
+        guard let device = try store.device(id) else { throw .refused(Self.unauthorized) }
+        if let holder = try store.device(holding: request.tunnelKey), holder.id != id {
+            throw .refused(.conflict, "the tunnel key belongs to another device; a copied card makes a new key when its key file is removed")
+        }
+        var met = device
+        met.tunnelKey = request.tunnelKey
+        met.governor = request.governor
+        met.hardware = request.hardware
+        if met != device { try store.updateDevice(met) }
+    }
+
+    private func knownOrNew(_ id: LeaseID, of device: DeviceID, at now: UnixTime) throws(MarketError) -> LeaseRecord {
+        guard let lease = try store.lease(id) else { return try offer(id, from: device, at: now) }
+        guard lease.device == device else { throw .refused(.conflict, "lease \(id.text) is another device's") }
+        return lease
+    }
+
+    /// A new lease, in the place of the earlier one if nobody has rented that.
+    private func offer(_ id: LeaseID, from device: DeviceID, at now: UnixTime) throws(MarketError) -> LeaseRecord {
+        if var earlier = try store.latestLease(of: device), earlier.state != .ended {
+            try settle(&earlier, at: now)
+            if earlier.state == .rented, let expires = earlier.expires {
+                // Never lose a renter silently: the operator ends that lease, or its time does, or a receipt that its data is gone.
+                throw .refused(.conflict, "lease \(earlier.id.text) is rented until \(expires.seconds); end it before registering another")
+            }
+            if earlier.state == .offered { try end(&earlier, .replaced, at: now) }
+        }
+        let place = try findPorts()
+        let account = try Credentials.account(from: world)
+        let lease = LeaseRecord(offering: id, device: device, account: account, host: place.host, ports: place.ports, at: now)
+        try store.addLease(lease)
+        try store.claim(place.ports, on: place.host, for: id)
+        world.note(.registered(id, device))
+        return lease
+    }
+}

@@ -1,0 +1,157 @@
+import CCryptsetup
+import CLinux
+import Platform
+
+/// libcryptsetup's context of one device.
+struct CryptDevice: ~Copyable {
+    let raw: OpaquePointer
+
+    /// crypt_init(3). For a file libcryptsetup makes its own loop device.
+    init(path: String) throws(StorageError) {
+        var raw: OpaquePointer?
+        let result = crypt_init(&raw, path)
+        guard result == 0, let raw else { throw StorageError(cryptsetup: result, "crypt_init " + path) }
+        self.raw = raw
+    }
+
+    /// crypt_init_by_name(3): the context of a volume that is open; nil where none of this name is.
+    init?(openName: String) {
+        var raw: OpaquePointer?
+        guard crypt_init_by_name(&raw, openName) == 0, let raw else { return nil }
+        self.raw = raw
+    }
+
+    deinit { crypt_free(raw) }
+}
+
+/// LUKS2 as the lease uses it: one random key of 64 bytes, kept on the card, in one key slot.
+public enum Luks {
+    /// The key's length in bytes: 512 random bits need no slow key derivation.
+    public static let keyBytes = 64
+
+    /// The cipher that is faster on this processor (FIELD.md, "Erasing flash"): AES where it has AES instructions, else Adiantum.
+    struct Cipher: Equatable {
+        let name: String
+        let mode: String
+        let volumeKeyBytes: Int
+
+        static let aes = Cipher(name: "aes", mode: "xts-plain64", volumeKeyBytes: 64)
+        static let adiantum = Cipher(name: "xchacha12,aes", mode: "adiantum-plain64", volumeKeyBytes: 32)
+
+        static func forProcessor(_ cpuinfo: [UInt8]) -> Cipher {
+            for line in cpuinfo.split(separator: UInt8(ascii: "\n")) {
+                let text = String(decoding: line, as: UTF8.self)
+                guard text.utf8.starts(with: "flags".utf8) || text.utf8.starts(with: "Features".utf8) else { continue }
+                return text.utf8.split(whereSeparator: { $0 == 0x20 || $0 == 0x09 }).contains { $0.elementsEqual("aes".utf8) } ? .aes : .adiantum
+            }
+            return .adiantum
+        }
+    }
+
+    /// Formats with a fresh volume key and puts the given key into slot 0.
+    static func format(_ path: String, key: [UInt8], cipher: Cipher) throws(StorageError) {
+        let device = try CryptDevice(path: path)
+        var derivation = crypt_pbkdf_type()
+        derivation.iterations = 1_000
+        derivation.flags = ccryptsetup_no_benchmark()
+        var result: Int32 = -EINVAL
+        "pbkdf2".withCString { type in
+            "sha256".withCString { hash in
+                Volume.label.withCString { label in
+                    derivation.type = type
+                    derivation.hash = hash
+                    withUnsafePointer(to: derivation) { pbkdf in
+                        var parameters = crypt_params_luks2()
+                        parameters.pbkdf = pbkdf
+                        parameters.label = label
+                        parameters.sector_size = 4_096
+                        result = crypt_format(
+                            device.raw, CRYPT_LUKS2, cipher.name, cipher.mode, nil, nil, cipher.volumeKeyBytes, &parameters)
+                        guard result == 0 else { return }
+                        result = key.withUnsafeBytes {
+                            crypt_keyslot_add_by_volume_key(
+                                device.raw, 0, nil, 0, $0.bindMemory(to: CChar.self).baseAddress, key.count)
+                        }
+                    }
+                }
+            }
+        }
+        guard result >= 0 else { throw StorageError(cryptsetup: result, "LUKS2 format of " + path) }
+    }
+
+    /// Whether a LUKS2 header can be read.
+    static func hasHeader(_ path: String) -> Bool {
+        guard let device = try? CryptDevice(path: path) else { return false }
+        return crypt_load(device.raw, CRYPT_LUKS2, nil) == 0
+    }
+
+    /// Opens under /dev/mapper. EPERM where the key is wrong.
+    static func open(_ path: String, key: [UInt8], as name: String) throws(StorageError) {
+        let device = try loaded(path)
+        let result = key.withUnsafeBytes {
+            crypt_activate_by_passphrase(
+                device.raw, name, CRYPT_ANY_SLOT, $0.bindMemory(to: CChar.self).baseAddress, key.count,
+                ccryptsetup_allow_discards())
+        }
+        guard result >= 0 else { throw StorageError(cryptsetup: result, "unlock " + path) }
+    }
+
+    /// Whether the key opens a slot (nothing is activated).
+    static func accepts(_ path: String, key: [UInt8]) throws(StorageError) -> Bool {
+        let device = try loaded(path)
+        let result = key.withUnsafeBytes {
+            crypt_activate_by_passphrase(device.raw, nil, CRYPT_ANY_SLOT, $0.bindMemory(to: CChar.self).baseAddress, key.count, 0)
+        }
+        return result >= 0
+    }
+
+    private static func loaded(_ path: String) throws(StorageError) -> CryptDevice {
+        let device = try CryptDevice(path: path)
+        let result = crypt_load(device.raw, CRYPT_LUKS2, nil)
+        guard result == 0 else { throw StorageError(cryptsetup: result, "LUKS2 header of " + path) }
+        return device
+    }
+
+    /// Whether a volume of this name is open.
+    static func isOpen(_ name: String) -> Bool {
+        let status = crypt_status(nil, name)
+        return status == CRYPT_ACTIVE || status == CRYPT_BUSY
+    }
+
+    /// Closes it; nothing where it is not open.
+    static func close(_ name: String) throws(StorageError) {
+        guard isOpen(name), let device = CryptDevice(openName: name) else { return }
+        let result = crypt_deactivate(device.raw, name)
+        guard result == 0 else { throw StorageError(cryptsetup: result, "close " + name) }
+    }
+
+    /// Destroys every key slot and says where the data begins, in bytes: all before it is header.
+    static func destroyKeySlots(_ path: String) throws(StorageError) -> Int64 {
+        let device = try loaded(path)
+        for slot in 0..<crypt_keyslot_max(CRYPT_LUKS2) {
+            let state = crypt_keyslot_status(device.raw, slot)
+            guard state == CRYPT_SLOT_ACTIVE || state == CRYPT_SLOT_ACTIVE_LAST || state == CRYPT_SLOT_UNBOUND else { continue }
+            let result = crypt_keyslot_destroy(device.raw, slot)
+            guard result == 0 else { throw StorageError(cryptsetup: result, "destroy key slot \(slot)") }
+        }
+        return Int64(crypt_get_data_offset(device.raw)) * 512
+    }
+
+    /// Whether this kernel has device-mapper with dm-crypt, without which nothing can be opened.
+    public static func isSupported() -> Bool {
+        if !Files.exists("/dev/mapper/control") { _ = try? tool(["modprobe", "dm-crypt"]) }
+        return Files.exists("/dev/mapper/control")
+    }
+}
+
+extension Luks {
+    /// Formats a file, opens its slot with the right key and not with a wrong one, destroys the slot. Needs no device-mapper.
+    public static func selftest(_ path: String) throws(StorageError) -> String? {
+        let key = [UInt8](repeating: 7, count: keyBytes)
+        try format(path, key: key, cipher: .aes)
+        guard try accepts(path, key: key) else { return "the right key was refused" }
+        guard try !accepts(path, key: [UInt8](repeating: 8, count: keyBytes)) else { return "a wrong key was taken" }
+        _ = try destroyKeySlots(path)
+        return try accepts(path, key: key) ? "a destroyed slot still opens" : nil
+    }
+}

@@ -1,0 +1,122 @@
+import CLinux
+import Platform
+
+/// Where a lease's drive is and how it is used: everything the steps below need to know.
+public struct Volume: Equatable, Sendable {
+    /// A block device, or a file that serves as one.
+    public var path: String
+    /// Where the file system is mounted.
+    public var mountPoint: String
+    /// Where the lease's key lies on the card, 0600.
+    public var keyPath: String
+    /// The name under /dev/mapper.
+    public var mapperName: String
+    /// Whether the data is encrypted: false only where the owner asked for it in words.
+    public var isEncrypted: Bool
+    /// The size in bytes of a file that does not exist yet; nil refuses to make one.
+    public var newFileBytes: Int64?
+
+    /// A volume.
+    public init(path: String, mountPoint: String, keyPath: String, mapperName: String, isEncrypted: Bool, newFileBytes: Int64?) {
+        self.path = path
+        self.mountPoint = mountPoint
+        self.keyPath = keyPath
+        self.mapperName = mapperName
+        self.isEncrypted = isEncrypted
+        self.newFileBytes = newFileBytes
+    }
+
+    /// The label on whatever we format, LUKS2 header or file system: how a drive is known as ours.
+    public static let label = "sublet-lease"
+
+    /// The device node of the unlocked volume.
+    var mapperPath: String { "/dev/mapper/" + mapperName }
+}
+
+/// Steps tell how far they are.
+public struct StepProgress: Equatable, Sendable {
+    /// What is going on: `erase`, `verify`, `format`.
+    public let step: String
+    /// Bytes done.
+    public let done: Int64
+    /// Bytes in all.
+    public let total: Int64
+}
+
+/// A loop device behind a file; gone by itself when the last user closes it.
+struct LoopDevice: ~Copyable {
+    /// Its device node.
+    let path: String
+    private let handle: FileDescriptor
+
+    /// LOOP_CTL_GET_FREE and LOOP_CONFIGURE; tries again where another process takes the free one first.
+    init(file: String) throws(SystemError) {
+        let control = try FileDescriptor.open("/dev/loop-control", O_RDWR)
+        let backing = try FileDescriptor.open(file, O_RDWR)
+        for _ in 0..<16 {
+            let number = clinux_loop_free(control.raw)
+            guard number >= 0 else { throw .last("LOOP_CTL_GET_FREE") }
+            let path = "/dev/loop\(number)"
+            let loop = try FileDescriptor.open(path, O_RDWR)
+            if clinux_loop_attach(loop.raw, backing.raw, file) == 0 {
+                self.path = path
+                handle = loop
+                return
+            }
+            let failure = SystemError.last("LOOP_CONFIGURE " + path)
+            guard failure.code == EBUSY else { throw failure }
+        }
+        throw SystemError(EBUSY, "LOOP_CONFIGURE: no free loop device")
+    }
+}
+
+/// What is mounted, from /proc/self/mountinfo (proc(5)).
+public enum Mounts {
+    /// One mount: where it is and what is mounted there.
+    public struct Entry: Equatable, Sendable {
+        /// The mount point, with the kernel's octal escapes undone.
+        public let point: String
+        /// The source, such as a device node.
+        public let source: String
+    }
+
+    /// Every mount of this process's namespace, in the order they were made.
+    public static func all() -> [Entry] { read("/proc/self/mountinfo") }
+
+    /// What is mounted at a folder, nil where nothing is.
+    public static func at(_ point: String) -> Entry? { all().last { $0.point == point } }
+
+    /// Every mount at a folder or below it, the newest first: the order to unmount in.
+    static func within(_ point: String) -> [Entry] {
+        all().filter { $0.point == point || $0.point.utf8.starts(with: (point + "/").utf8) }.reversed()
+    }
+
+    private static func read(_ path: String) -> [Entry] {
+        guard let bytes = try? Files.read(path, limit: 8 << 20) else { return [] }
+        return bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
+            let fields = line.split(separator: UInt8(ascii: " "))
+            // After the optional fields comes a lone dash, then type and source.
+            guard fields.count > 6, let dash = fields.firstIndex(where: { $0.elementsEqual([UInt8(ascii: "-")]) }),
+                fields.count > dash + 2
+            else { return nil }
+            return Entry(point: unescaped(fields[4]), source: unescaped(fields[dash + 2]))
+        }
+    }
+
+    /// `\040` and the like.
+    private static func unescaped(_ field: ArraySlice<UInt8>) -> String {
+        var bytes: [UInt8] = []
+        var index = field.startIndex
+        while index < field.endIndex {
+            if field[index] == UInt8(ascii: "\\"), index + 3 < field.endIndex {
+                let value = field[(index + 1)...(index + 3)].reduce(0) { $0 * 8 + Int($1 &- UInt8(ascii: "0")) }
+                bytes.append(UInt8(truncatingIfNeeded: value))
+                index += 4
+            } else {
+                bytes.append(field[index])
+                index += 1
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

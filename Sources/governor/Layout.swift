@@ -1,0 +1,53 @@
+import Engine
+import Fence
+import Platform
+import Protocol
+import Storage
+import Tunnel
+
+/// Where everything of a device lies: three paths, and what follows from them and the configuration.
+struct Layout {
+    /// The owner's file.
+    var configPath = "/boot/firmware/device-config.json"
+    /// On the card, kept for ever.
+    var stateFolder = "/var/lib/sublet"
+    /// In RAM, gone at a reboot.
+    var runFolder = "/run/sublet"
+    /// The renter's base image, a tar.
+    var baseImage = "/usr/lib/sublet/base.tar"
+
+    var journalPath: String { stateFolder + "/journal.json" }
+    var deviceKeyPath: String { stateFolder + "/device_ed25519" }
+    var leaseKeyPath: String { stateFolder + "/lease.key" }
+    var receiptsFolder: String { stateFolder + "/receipts" }
+    var statusPath: String { runFolder + "/status.json" }
+    var lockPath: String { runFolder + "/governor.lock" }
+    var storageLockPath: String { runFolder + "/storage.lock" }
+    var mountPoint: String { runFolder + "/drive" }
+    /// The renter's account; only this lease's key can read it.
+    var accountPath: String { mountPoint + "/account.json" }
+
+    func volume(_ config: Config) -> Volume {
+        Volume(
+            path: config.drive.path, mountPoint: mountPoint, keyPath: leaseKeyPath, mapperName: config.network.bridge + "-lease",
+            isEncrypted: config.drive.encryption == .luks2, newFileBytes: config.drive.newFileBytes)
+    }
+
+    func fence(_ config: Config) -> Fence {
+        Fence(bridge: config.network.bridge, subnet: config.network.subnet, usesNftables: config.network.usesNftables)
+    }
+
+    func tunnelPlace(_ config: Config) -> Tunnel.Place {
+        Tunnel.Place(runFolder: runFolder, keyPath: deviceKeyPath, containerAddress: config.network.subnet.container)
+    }
+
+    func engineSettings(_ config: Config) -> EngineSettings {
+        let processors = Measured.processors()
+        return EngineSettings(
+            runFolder: runFolder, dataRoot: mountPoint + "/engine", bridge: config.network.bridge,
+            containerAddress: config.network.subnet.container, baseImage: baseImage,
+            memoryMiB: config.limits.memoryMiB ?? max(64, Measured.memoryMiB() * 3 / 4),
+            milliProcessors: min(config.limits.milliProcessors ?? .max, processors * 1_000), pids: config.limits.pids,
+            hostName: "sublet", resolvers: config.network.resolvers)
+    }
+}

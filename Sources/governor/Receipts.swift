@@ -1,0 +1,88 @@
+import CLinux
+import EventLoop
+import GovernorCore
+import JSON
+import MarketClient
+import Platform
+import Protocol
+
+/// Wipe receipts: signed after a verified erase, kept on the card, and sent until the market has them.
+final class Receipts {
+    private let loop: EventLoop
+    private let layout: Layout
+    private let market: MarketClient
+    private let device: DeviceID
+    private let log: Log
+    private var isSending = false
+
+    init(loop: EventLoop, layout: Layout, market: MarketClient, device: DeviceID, log: Log) {
+        self.loop = loop
+        self.layout = layout
+        self.market = market
+        self.device = device
+        self.log = log
+    }
+
+    private func path(_ lease: LeaseID) -> String { layout.receiptsFolder + "/" + lease.text + ".json" }
+
+    /// Signs (`ssh-keygen -Y sign`) and keeps a receipt, and sends it.
+    func keep(_ lease: LeaseID, finished: UnixTime?, _ report: EraseReport) {
+        let statement = ReceiptStatement(lease: lease, device: device, finished: finished, report: report).json.encoded()
+        do throws(SystemError) {
+            let command = Command(
+                ["ssh-keygen", "-q", "-Y", "sign", "-f", layout.deviceKeyPath, "-n", ReceiptStatement.namespace], input: statement)
+            let outcome = try run(command)
+            guard outcome.status == 0 else { throw SystemError(EIO, "ssh-keygen: " + outcome.reason) }
+            let receipt = Receipt(
+                lease: lease, statement: String(decoding: statement, as: UTF8.self),
+                signature: String(decoding: outcome.output, as: UTF8.self))
+            try Files.makeFolder(layout.receiptsFolder)
+            try Files.replace(path(lease), with: receipt.json.encoded(), mode: 0o600)
+        } catch {
+            trouble(lease, error.message)
+        }
+        send()
+    }
+
+    /// Sends what is kept, one after another; what the market has, or will never take, is put aside.
+    func send() {
+        guard !isSending, let lease = waiting() else { return }
+        let receipt: Receipt
+        do throws(JSONError) {
+            guard let bytes = try? Files.read(path(lease), limit: Door.bodyLimit) else { return }
+            receipt = try Receipt(try JSON.parse(bytes))
+        } catch { return setAside(lease, "unreadable: " + error.message) }
+        isSending = true
+        market.send(receipt) { [self] reply in
+            isSending = false
+            switch reply {
+            case .answer:
+                log.write(.info, id: LogEvent.receiptKept.rawValue, LogEvent.receiptKept.name, [LogField("lease", lease.text)])
+                unlink(path(lease))
+                send()
+            case .refused(let refusal) where refusal.code != .unavailable:
+                setAside(lease, refusal.message)
+                send()
+            case .refused(let refusal): trouble(lease, refusal.message)
+            case .failed(let reason): trouble(lease, reason)
+            }
+        }
+    }
+
+    private func waiting() -> LeaseID? {
+        for name in Files.names(in: layout.receiptsFolder) where name.utf8.count == 37 {
+            if let lease = LeaseID(String(name.prefix(32))), name.utf8.suffix(5).elementsEqual(".json".utf8) { return lease }
+        }
+        return nil
+    }
+
+    private func setAside(_ lease: LeaseID, _ reason: String) {
+        trouble(lease, reason)
+        rename(path(lease), path(lease) + ".refused")
+    }
+
+    private func trouble(_ lease: LeaseID, _ reason: String) {
+        let fields = [LogField("lease", lease.text), LogField("reason", reason)]
+        log.write(.warning, id: LogEvent.receiptFailed.rawValue, LogEvent.receiptFailed.name, fields)
+    }
+}

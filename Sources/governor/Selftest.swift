@@ -1,0 +1,116 @@
+import CLinux
+import Crypto
+import GovernorCore
+import JSON
+import Platform
+import Protocol
+import Storage
+
+/// `governor selftest [--offline]`: proves the program on the board it was built for. It runs under qemu-user too.
+enum Selftest {
+    static func run(isOffline: Bool, _ layout: Layout) -> Int32 {
+        var failed = 0
+        var passed = 0
+        for (name, test) in tests {
+            let trouble = test()
+            if let trouble {
+                failed += 1
+                Terminal.print("not ok - " + name + ": " + trouble)
+            } else {
+                passed += 1
+                Terminal.print("ok - " + name)
+            }
+        }
+        Terminal.print("\(passed) passed, \(failed) failed")
+        if !isOffline, failed == 0 {
+            return Governor.withConfig(layout) { config in
+                do throws(StartError) {
+                    try Needs.check(layout, config)
+                    Terminal.print("this machine has what it needs")
+                    return Exit.fine
+                } catch {
+                    Terminal.complain("governor: " + error.message)
+                    return error.status
+                }
+            }
+        }
+        return failed == 0 ? Exit.fine : Exit.failed
+    }
+
+    private static var tests: [(String, () -> String?)] {
+        [
+        ("time_t and off_t have 64 bits", sizes), ("JSON", json), ("journal on a file", journal), ("lifecycle", lifecycle),
+        ("seal", seal), ("LUKS2 header on a file", header),
+        ]
+    }
+
+    private static func sizes() -> String? {
+        MemoryLayout<time_t>.size == 8 && MemoryLayout<off_t>.size == 8 ? nil : "they have not: the C flags of this build are wrong"
+    }
+
+    private static func json() -> String? {
+        let text = "{\"name\":\"Grüße\",\"port\":22,\"list\":[true,null,1.5]}"
+        do throws(JSONError) {
+            let value = try JSON.parse(Array(text.utf8))
+            guard String(decoding: value.encoded(), as: UTF8.self) == text else { return "did not come back as it was" }
+            var reader = try ObjectReader(value)
+            guard try reader.string("name", 1...16) == "Grüße", try reader.integer("port", 1...65_535) == 22 else { return "wrong values" }
+            try reader.finish()
+            return "an unknown key was taken"
+        } catch {
+            return error.path == "list" ? nil : error.message
+        }
+    }
+
+    private static func withFolder(_ body: (String) throws(SystemError) -> String?) -> String? {
+        do throws(SystemError) {
+            let folder = (Invocation.environment("TMPDIR") ?? "/tmp") + "/sublet-selftest-" + (try Random.hex(8))
+            try Files.makeFolder(folder)
+            defer {
+                for name in Files.names(in: folder) { unlink(folder + "/" + name) }
+                rmdir(folder)
+            }
+            return try body(folder)
+        } catch { return error.message }
+    }
+
+    private static func journal() -> String? {
+        withFolder { folder throws(SystemError) in
+            var journal = Journal()
+            journal.stage = .registering
+            journal.lease = LeaseID("0123456789abcdef0123456789abcdef")
+            try Files.replace(folder + "/journal.json", with: journal.json.encoded())
+            let bytes = try Files.read(folder + "/journal.json", limit: 65_536)
+            guard let back = try? Journal(try JSON.parse(bytes)) else { return "can't be read back" }
+            return back == journal ? nil : "came back different"
+        }
+    }
+
+    private static func lifecycle() -> String? {
+        var core = Lifecycle(journal: Journal(), seed: 1)
+        let now = Instant.seconds(100)
+        _ = core.handle(.started, at: now)
+        let first = core.handle(.driveReady(Drive(identity: "serial:x", bytes: 1 << 33)), at: now)
+        guard first.contains(.erase(nil, drive: "serial:x")) else { return "a drive is not erased before its first tenant" }
+        let report = EraseReport(
+            method: .key, encryption: .luks2, drive: "serial:x", bytes: 1 << 33, eraseMilliseconds: 1, checkMilliseconds: 1, checks: [])
+        guard core.handle(.erased(report), at: now).contains(.drawLease), let lease = LeaseID("0123456789abcdef0123456789abcdef") else {
+            return "a clean drive is not offered"
+        }
+        return core.handle(.leaseDrawn(lease), at: now).contains(.register(lease)) ? nil : "it does not register"
+    }
+
+    private static func seal() -> String? {
+        let code = hexText(Crypto.authenticationCode(key: Array("Jefe".utf8), Array("what do ya want for nothing?".utf8)))
+        return code == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843" ? nil : "RFC 4231, case 2: found " + code
+    }
+
+    private static func header() -> String? {
+        withFolder { folder throws(SystemError) in
+            let path = folder + "/drive.img"
+            let file = try FileDescriptor.open(path, O_RDWR | O_CREAT)
+            guard ftruncate(file.raw, 64 << 20) == 0 else { throw .last("ftruncate") }
+            do throws(StorageError) { return try Luks.selftest(path) } catch { return error.message }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+import EventLoop
+import GovernorCore
+import JSON
+import Platform
+import Protocol
+
+/// What `governor status` shows: written by the running governor into RAM at every change, read by the command.
+struct Status {
+    let json: JSON
+
+    init(shell: Shell) {
+        let core = shell.core
+        var members: [JSON.Member] = [
+            .init("version", .string(version)), .init("pid", .integer(Int64(ProcessIdentity.ours.pid))),
+            .init("startTicks", .integer(Int64(ProcessIdentity.ours.startTicks))), .init("state", .string(core.word)),
+            .init("lamp", .string(core.lamp.rawValue)), .init("lampMeaning", .string(core.lamp.meaning)),
+            .init("rented", .bool(core.journal.rented)),
+        ]
+        func add(_ key: String, _ value: String?) { if let value { members.append(.init(key, .string(value))) } }
+        add("lease", core.journal.lease?.text)
+        if let expires = core.journal.expires { members.append(.init("expires", .integer(expires.seconds))) }
+        add("drive", core.drive?.identity)
+        add("driveReason", shell.driveReason)
+        add("encryption", shell.config.drive.encryption.rawValue)
+        if let tenancy = core.tenancy {
+            add("container", tenancy.containerIsUp ? "up" : "down")
+            add("tunnel", tenancy.tunnel.rawValue)
+            members.append(.init("sshPort", .integer(tenancy.target.ports.ssh)))
+            add("fault", tenancy.fault)
+        }
+        if let progress = shell.progress {
+            var inner: [JSON.Member] = [.init("step", .string(progress.step)), .init("percent", .integer(progress.percent))]
+            if let rate = progress.rate {
+                inner.append(.init("bytesPerSecond", .integer(rate.bytesPerSecond)))
+                inner.append(.init("secondsLeft", .integer(rate.secondsLeft)))
+            }
+            members.append(.init("progress", .object(inner)))
+        }
+        members.append(.init("marketFailures", .integer(Int64(core.marketFailures))))
+        members.append(.init("wakeUps", .integer(Int64(shell.loop.wakeUps))))
+        json = .object(members)
+    }
+}
+
+/// `governor status [--json]`.
+enum StatusCommand {
+    static func run(_ layout: Layout, asJSON: Bool) -> Int32 {
+        guard let bytes = try? Files.read(layout.statusPath, limit: 65_536), let json = try? JSON.parse(bytes),
+            let pid = json["pid"]?.whole, let ticks = json["startTicks"]?.whole,
+            ProcessIdentity(pid: Int32(truncatingIfNeeded: pid), startTicks: UInt64(max(0, ticks))).isAlive
+        else {
+            if asJSON { Terminal.print("{\"state\":\"not running\",\"lamp\":\"dark\"}") } else { Terminal.print("not running") }
+            return Exit.unavailable
+        }
+        if asJSON {
+            Terminal.print(json.pretty())
+        } else {
+            for line in lines(json) { Terminal.print(line) }
+        }
+        return Exit.fine
+    }
+
+    private static func lines(_ json: JSON) -> [String] {
+        func text(_ key: String) -> String? {
+            switch json[key] {
+            case .string(let value)?: value
+            case .integer(let value)?: "\(value)"
+            default: nil
+            }
+        }
+        var lines: [String] = []
+        func show(_ label: String, _ value: String?) {
+            guard let value else { return }
+            var padded = label
+            while padded.utf8.count < 12 { padded += " " }
+            lines.append(padded + value)
+        }
+        show("state", text("state"))
+        show("lamp", text("lamp").map { $0 + " (" + (text("lampMeaning") ?? "") + ")" })
+        show("lease", text("lease"))
+        show("expires", json["expires"]?.whole.map { utcText($0) })
+        show("drive", text("drive") ?? text("driveReason"))
+        show("encryption", text("encryption").map { $0 == "none" ? "NONE: anyone who holds the drive can read it" : $0 })
+        show("container", text("container"))
+        show("tunnel", text("tunnel").map { $0 + (text("sshPort").map { ", ssh port " + $0 } ?? "") })
+        show("fault", text("fault"))
+        if let progress = json["progress"], let step = progress["step"]?.text, let percent = progress["percent"]?.whole {
+            let left = progress["secondsLeft"]?.whole.map { ", \($0) s left" } ?? ""
+            show("working", step + " \(percent) %" + left)
+        }
+        return lines
+    }
+}

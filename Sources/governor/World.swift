@@ -1,0 +1,165 @@
+import CLinux
+import Engine
+import EventLoop
+import Fence
+import JSON
+import Platform
+import Protocol
+import Storage
+import Tunnel
+
+/// How far long work is.
+struct Progress: Equatable {
+    /// `erase`, `verify`, `format`, `import`.
+    let step: String
+    let done: Int64
+    let total: Int64
+    /// CLOCK_BOOTTIME nanoseconds at the first progress of this step.
+    let startedAt: Int64
+
+    init(step: String, done: Int64, total: Int64, startedAt: Int64?) {
+        self.step = step
+        self.done = done
+        self.total = total
+        self.startedAt = startedAt ?? Clock.bootNanoseconds()
+    }
+
+    /// 0 to 100.
+    var percent: Int64 { total > 0 ? done * 100 / total : 0 }
+
+    /// Bytes a second and seconds left, once there is something to go by.
+    var rate: (bytesPerSecond: Int64, secondsLeft: Int64)? {
+        let elapsed = (Clock.bootNanoseconds() - startedAt) / 1_000_000
+        guard elapsed > 500, done > 0 else { return nil }
+        let perSecond = max(1, done * 1_000 / elapsed)
+        return (perSecond, (total - done) / perSecond)
+    }
+}
+
+/// The slow and dangerous work: each step is a child of this same program (`governor storage …`), one after another, so that it can be
+/// watched, killed and tried by hand, and the check-in never waits for it.
+final class World {
+    /// Why a step failed.
+    struct Trouble: Error {
+        let reason: String
+    }
+
+    private let loop: EventLoop
+    private let layout: Layout
+    private let config: Config
+    var engine: Engine?
+    var tunnel: Tunnel?
+    var onProgress: (Progress?) -> Void = { _ in }
+    private var steps: [(@escaping () -> Void) -> Void] = []
+    private var isBusy = false
+    private var progress: Progress?
+
+    init(loop: EventLoop, layout: Layout, config: Config) {
+        self.loop = loop
+        self.layout = layout
+        self.config = config
+    }
+
+    /// Puts a step behind those that wait. It calls its argument when it is done.
+    private func enqueue(_ step: @escaping (@escaping () -> Void) -> Void) {
+        steps.append(step)
+        next()
+    }
+
+    private func next() {
+        guard !isBusy, !steps.isEmpty else { return }
+        isBusy = true
+        steps.removeFirst()({ [self] in
+            isBusy = false
+            next()
+        })
+    }
+
+    /// Looks at the drive.
+    func inspect(_ completion: @escaping (Inspection) -> Void) {
+        enqueue { [self] done in
+            storage("inspect") { [self] outcome in
+                done()
+                completion(InspectionText.read(outcome, path: config.drive.path))
+            }
+        }
+    }
+
+    /// Formats, mounts. Nil, or why not.
+    func prepare(_ completion: @escaping (String?) -> Void) { simple("prepare", completion) }
+
+    /// Unlocks, mounts. Nil, or why not.
+    func open(_ completion: @escaping (String?) -> Void) { simple("open", completion) }
+
+    private func simple(_ word: String, _ completion: @escaping (String?) -> Void) {
+        enqueue { [self] done in
+            storage(word) { outcome in
+                done()
+                completion(outcome.status == 0 ? nil : outcome.reason)
+            }
+        }
+    }
+
+    /// Ends everything that stands on the drive and closes it; the data stays.
+    func tearDown(_ completion: @escaping (String?) -> Void = { _ in }) {
+        endServices()
+        simple("close", completion)
+    }
+
+    /// Ends everything that stands on the drive, destroys and verifies.
+    func erase(_ completion: @escaping (Result<EraseReport, Trouble>) -> Void) {
+        endServices()
+        enqueue { [self] done in
+            storage("erase") { outcome in
+                done()
+                completion(EraseText.read(outcome))
+            }
+        }
+    }
+
+    private func endServices() {
+        enqueue { [self] done in if let tunnel { tunnel.close(done) } else { done() } }
+        enqueue { [self] done in if let engine { engine.stop(done) } else { done() } }
+        enqueue { [self] done in runAll(layout.fence(config).lowering) { _ in done() } }
+    }
+
+    /// Raises bridge and walls. Nil, or why not.
+    func raiseFence(_ completion: @escaping (String?) -> Void) {
+        enqueue { [self] done in
+            runAll(layout.fence(config).raising) { trouble in
+                done()
+                completion(trouble)
+            }
+        }
+    }
+
+    private func runAll(_ commands: [Command], _ completion: @escaping (String?) -> Void) {
+        guard let first = commands.first else { return completion(nil) }
+        loop.run(first) { [self] outcome in
+            guard outcome.status == 0 else { return completion((first.arguments.first ?? "") + ": " + outcome.reason) }
+            runAll(Array(commands.dropFirst()), completion)
+        }
+    }
+
+    private func storage(_ word: String, _ completion: @escaping (Outcome) -> Void) {
+        progress = nil
+        let arguments = [
+            Invocation.programPath(), "storage", word, "--yes", "--json", "--config", layout.configPath, "--state", layout.stateFolder,
+            "--run", layout.runFolder,
+        ]
+        loop.run(Command(arguments), onLine: { [self] line in hear(line) }) { [self] outcome in
+            if progress != nil { onProgress(nil) }
+            progress = nil
+            completion(outcome)
+        }
+    }
+
+    private func hear(_ line: String) {
+        guard let step = ProgressText.read(line) else { return }
+        let start = progress?.step == step.step ? progress?.startedAt : nil
+        let fresh = Progress(step: step.step, done: step.done, total: step.total, startedAt: start)
+        guard fresh.percent != progress?.percent || start == nil else { return }
+        progress = fresh
+        onProgress(fresh)
+    }
+}
