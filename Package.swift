@@ -51,7 +51,10 @@ let package = Package(
         room("MarketClient", ["Crypto", "EventLoop", "JSON", "Platform", "Protocol"]),
         program(
             "governor",
-            ["CLinux", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "MarketClient", "Platform", "Protocol", "Storage", "Tunnel"]),
+            [
+                "CLinux", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "MarketClient", "Platform", "Protocol",
+                "Storage", "Tunnel",
+            ]),
 
         room("MarketCore", ["Crypto", "JSON", "Protocol"]),
         room("Database", ["CSQLite", "JSON", "MarketCore", "Platform"], links: ["sqlite3"]),

@@ -29,6 +29,7 @@ public final class Engine {
     private let settings: EngineSettings
     private let tell: (EngineNews) -> Void
     private let api: DockerAPI
+    private let greeting: Greeting
     /// The account for a container that must be made; read from the drive by whoever knows where it lies.
     private let account: () -> Account?
     private var keys: [String] = []
@@ -49,6 +50,7 @@ public final class Engine {
         self.account = account
         self.tell = tell
         api = DockerAPI(loop: loop, socket: settings.socket)
+        greeting = Greeting(loop: loop)
     }
 
     /// Brings up whatever is missing and keeps it up until `stop` or `abandon`.
@@ -73,6 +75,7 @@ public final class Engine {
         for token in [timer, waiting] { loop.cancel(token) }
         timer = nil
         waiting = nil
+        greeting.close()
         unwatch()
     }
 
@@ -241,10 +244,20 @@ public final class Engine {
             guard reply.status != 0 else { return }
             fall(.containerDown("the container ended with status \(reply.body["StatusCode"]?.whole ?? -1)"), asked)
         }
-        placeKeys { [self] in
+        placeKeys { [self] in greet(until: deadline(seconds: 60), asked) }
+    }
+
+    /// Waits until the container's sshd greets: a renter who is told that the machine is there must get in.
+    private func greet(until end: Int64, _ asked: Int) {
+        guard asked == round, isRunning else { return }
+        greeting.open(settings.containerAddress, port: 22) { [self] isThere in
             guard asked == round, isRunning else { return }
-            failures = 0
-            tell(.containerUp)
+            if isThere {
+                failures = 0
+                return tell(.containerUp)
+            }
+            guard Clock.bootNanoseconds() < end else { return fall(.containerDown("no sshd greets in the container"), asked) }
+            timer = loop.after(milliseconds: 100) { [self] in greet(until: end, asked) }
         }
     }
 
@@ -268,6 +281,7 @@ public final class Engine {
         isRunning = false
         for token in [timer, waiting] { loop.cancel(token) }
         waiting = nil
+        greeting.close()
         let again = round
         let pause = min(Int64(500) << Int64(min(failures, 7)), 60_000)
         failures += 1

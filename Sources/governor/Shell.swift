@@ -185,7 +185,9 @@ final class Shell {
             let mayUse = found.verdict != .missing && (found.verdict != .foreign || claimed || config.drive.adoptsAny)
             if mayUse {
                 driveReason = nil
-                if !volume.isEncrypted { write(Note(.storageUnencrypted, ["drive": found.identity, "meaning": "anyone who holds this drive can read it"])) }
+                if !volume.isEncrypted {
+                    write(Note(.storageUnencrypted, ["drive": found.identity, "meaning": "anyone who holds this drive can read it"]))
+                }
                 return feed(.driveReady(Drive(identity: found.identity, bytes: found.bytes)))
             }
             if driveReason != found.reason {

@@ -374,7 +374,7 @@ def ssh(access, command, password=None, key=None, check=True, timeout=60):
     """Runs a command in the renter's machine over ssh through the tunnel."""
     options = [
         "-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-        "-o", "ConnectTimeout=15", "-p", str(access["port"]), "-l", access["user"],
+        "-o", "ConnectTimeout=15", "-p", str(access["sshPort"]), "-l", access["user"],
     ]
     words = ["ssh", *options]
     environment = dict(os.environ)
