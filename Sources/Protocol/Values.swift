@@ -76,11 +76,11 @@ public struct Secret: Equatable, Sendable, CustomStringConvertible {
 }
 
 #if !hasFeature(Embedded)
-    // Without this `dump`, and a failed #expect, would print the bytes as numbers.
-    extension Secret: CustomReflectable {
-        /// Without children.
-        public var customMirror: Mirror { Mirror(self, children: []) }
-    }
+// Without this `dump`, and a failed #expect, would print the bytes as numbers.
+extension Secret: CustomReflectable {
+    /// Without children.
+    public var customMirror: Mirror { Mirror(self, children: []) }
+}
 #endif
 
 /// How the drive keeps a lease's data.
