@@ -51,7 +51,7 @@ import Testing
     @Test func `a clock that falls back lengthens a lease and ends nothing`() {
         var device = Device.at(.leased)
         device.answer { $0.terms(.rented, time: $0.time - 3_600) }
-        #expect(device.expire() .allSatisfy { !$0.isDestructive })
+        #expect(device.expire().allSatisfy { !$0.isDestructive })
         #expect(device.life.phase == .leased)
     }
 

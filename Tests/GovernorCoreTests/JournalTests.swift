@@ -23,7 +23,8 @@ import Testing
     }
 
     @Test func `a live journal, byte for byte`() {
-        let text = #"{"version":1,"stage":"live","lease":"11111111111111111111111111111111","drive":"stick-0001","#
+        let text =
+            #"{"version":1,"stage":"live","lease":"11111111111111111111111111111111","drive":"stick-0001","#
             + #""rented":true,"expires":1800007200,"tunnel":{"host":"tunnel.example","port":22,"user":"tunnel","#
             + #""hostKey":"ssh-ed25519 "# + edKey + #"","bind":"127.0.0.1","ports":{"ssh":20000,"http":20001,"https":20002}},"sshKeys":[]}"#
         #expect(String(decoding: Device.at(.leased).life.journal.json.encoded(), as: UTF8.self) == text)
@@ -43,8 +44,10 @@ import Testing
         (#"{"version":1,"rented":1,"sshKeys":[],"stage":"idle"}"#, "rented: expected true or false, found a whole number"),
         (#"{"version":1,"rented":false,"stage":"idle"}"#, "sshKeys: expected a list of strings, found nothing"),
         (#"{\#(head),"stage":"idle","lease":"11"}"#, "lease: expected a string of 32 bytes, found 2 bytes"),
-        (#"{\#(head),"stage":"idle","lease":"ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ"}"#,
-            "lease: expected 32 hex digits, found ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ"),
+        (
+            #"{\#(head),"stage":"idle","lease":"ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ"}"#,
+            "lease: expected 32 hex digits, found ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ"
+        ),
         (#"{\#(head),"stage":"registering"}"#, "lease: expected a lease in this stage, found nothing"),
         (#"{\#(head),"stage":"preparing",\#(name)}"#, "drive: expected a lease and its drive in this stage, found nothing"),
         (#"{\#(head),"stage":"live","drive":"d"}"#, "drive: expected a lease and its drive in this stage, found nothing"),

@@ -118,11 +118,15 @@ import Testing
             case 10: world.queue.append(.ownerActs)
             case 11: world.queue.append(.checkInFailed("garbage"))
             case 12: world.elapsed += Int64(chance.next() % 5_000)
+            case 13, 14: world.lie = World.Lie.allCases[Int(chance.next() % UInt64(World.Lie.allCases.count))]
+            case 15, 16: world.lie = nil
+            case 17: world.eraseFails = true
+            case 18, 19: world.eraseFails = false
             default: break
             }
             _ = world.step()
         }
-        (world.isPlugged, world.marketIsUp) = (true, true)
+        (world.isPlugged, world.marketIsUp, world.lie, world.eraseFails) = (true, true, nil, false)
         world.crash(.reboot)
         let before = world.receipts.count
         for _ in 0..<3_000 where world.receipts.count < before + 2 { _ = world.step() }

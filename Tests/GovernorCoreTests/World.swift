@@ -12,6 +12,8 @@ struct World {
         var state = LeaseState.offered
         var expires: Int64?
     }
+    /// What a market with a bug, a broken clock or an old backup says.
+    enum Lie: CaseIterable { case otherLease, otherEnded, forgot, earlier, future, futureEnded }
     /// How the device came back.
     enum Cut: CaseIterable { case reboot, restart }
 
@@ -25,6 +27,9 @@ struct World {
     var drawn = 0
     var isPlugged = true
     var marketIsUp = true
+    /// Makes the market's answers untrue.
+    var lie: Lie?
+    var eraseFails = false
     /// Seconds since noon by the market's clock, whatever the device does.
     var elapsed: Int64 = 0
 
@@ -100,7 +105,9 @@ struct World {
         case .journal(let journal): card = journal
         case .drawLease:
             drawn += 1
-            if let name = LeaseID(String(repeating: "0", count: 28) + String(10_000 + drawn).dropFirst()) { queue.append(.leaseDrawn(name)) }
+            if let name = LeaseID(String(repeating: "0", count: 28) + String(10_000 + drawn).dropFirst()) {
+                queue.append(.leaseDrawn(name))
+            }
         case .register(let lease): register(lease)
         case .prepareStorage(let lease):
             promise(content == .clean, "formatted what was not clean: \(content)")
@@ -153,7 +160,22 @@ struct World {
         }
         if known.state == .rented, let expires = known.expires, expires <= time { known.state = .ended }
         sold[lease] = known
-        queue.append(.checkedIn(CheckInAnswer(terms: terms(lease))))
+        queue.append(.checkedIn(CheckInAnswer(terms: lying(terms(lease)))))
+    }
+
+    /// The terms as a lying market tells them. The first answer after a boot is believed, so its clock is right.
+    private func lying(_ terms: LeaseTerms) -> LeaseTerms {
+        var terms = terms
+        switch lie {
+        case .otherLease: terms.lease = lease("f")
+        case .otherEnded: (terms.lease, terms.state) = (lease("f"), .ended)
+        case .forgot where terms.state == .rented: (terms.state, terms.expires) = (.offered, nil)
+        case .earlier where card.rented: terms.expires = terms.expires.map { UnixTime($0.seconds - 1_800) }
+        case .future where life.clock.time(at: now) != nil: terms.time = UnixTime(2_147_483_648)
+        case .futureEnded where life.clock.time(at: now) != nil: (terms.time, terms.state) = (UnixTime(2_147_483_648), .ended)
+        default: break
+        }
+        return terms
     }
 
     private func terms(_ lease: LeaseID) -> LeaseTerms {
@@ -165,6 +187,10 @@ struct World {
     private mutating func erase(_ lease: LeaseID?, _ drive: String) {
         promise(card.drive == drive && card.stage == (lease == nil ? .cleaning : .erasing) && card.clean == nil, "erased without a journal")
         if case .lease(let there) = content { promiseOver(there, "erased") }
+        if eraseFails {
+            content = .unknown
+            return queue.append(.eraseFailed("write error"))
+        }
         guard isPlugged else { return queue.append(.eraseFailed("no drive")) }
         content = .clean
         isMounted = false

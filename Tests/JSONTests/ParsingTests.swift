@@ -18,9 +18,11 @@ import Testing
     func `is read`(text: String, value: JSON) throws { #expect(try JSON.parse(Array(text.utf8)) == value) }
 
     static let bad: [String] = [
-        "", " ", "{", "[", "{}}", "[]]", "{} {}", "{}x", "1 2", "nul", "nulll", "truee", "True", "NULL", "NaN", "-NaN", "Infinity", "-Infinity",
+        "", " ", "{", "[", "{}}", "[]]", "{} {}", "{}x", "1 2", "nul", "nulll", "truee", "True", "NULL", "NaN", "-NaN", "Infinity",
+        "-Infinity",
         "1e999", "01", "-", "+1", ".5", "0x10", "'a'", "{a:1}", #"{"a"}"#, #"{"a":}"#, #"{"a":1,}"#, "[1,]", "[,1]", "[1 2]",
-        #"{"a" 1}"#, #"{"a":1 "b":2}"#, #""a"#, #""\x41""#, #""\u12""#, "/* c */ 1", "// c\n1", "{}\0", "{}\0{}", "\u{FEFF}{}", "<html></html>",
+        #"{"a" 1}"#, #"{"a":1 "b":2}"#, #""a"#, #""\x41""#, #""\u12""#, "/* c */ 1", "// c\n1", "{}\0", "{}\0{}", "\u{FEFF}{}",
+        "<html></html>",
         "9223372036854775808", "18446744073709551615", "99999999999999999999", "-9223372036854775808", "-9223372036854775809",
     ]
 
@@ -31,7 +33,9 @@ import Testing
         #expect(try JSON.parse(Array(#"{"a":1,"a":2}"#.utf8)) == .object([.init("a", .integer(2))]))
     }
 
-    @Test(arguments: [[0x22, 0xFF, 0x22], [0x22, 0xC3, 0x28, 0x22], [0x22, 0xE2, 0x82, 0x22], [0x22, 0x80, 0x22], [0xFF], [0x22, 0xF0, 0x9F, 0x98]])
+    @Test(arguments: [
+        [0x22, 0xFF, 0x22], [0x22, 0xC3, 0x28, 0x22], [0x22, 0xE2, 0x82, 0x22], [0x22, 0x80, 0x22], [0xFF], [0x22, 0xF0, 0x9F, 0x98],
+    ])
     func `invalid UTF-8 is refused`(bytes: [UInt8]) { #expect(throws: JSONError.self) { try JSON.parse(bytes) } }
 
     @Test(arguments: [("[", "]"), (#"{"a":"#, "}")])
@@ -62,9 +66,10 @@ import Testing
 
     @Test func `bytes at random are read or refused, and never trap`() {
         var random = SystemRandomNumberGenerator()
-        let alphabet = Array(#"{}[]",:0123456789.eE+-\utrfalsn "# .utf8) + [0, 0x80, 0xFF]
+        let alphabet = Array(#"{}[]",:0123456789.eE+-\utrfalsn "#.utf8) + [0, 0x80, 0xFF]
         for _ in 0..<5_000 {
-            let bytes = (0..<Int.random(in: 0...24, using: &random)).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &random)] }
+            let bytes = (0..<Int.random(in: 0...24, using: &random)).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &random)]
+            }
             if let value = try? JSON.parse(bytes) { #expect((try? JSON.parse(value.encoded())) == value, "\(bytes)") }
         }
     }
@@ -73,7 +78,8 @@ import Testing
 /// What is printed.
 @Suite struct PrintingTests {
     static let values: [JSON] = [
-        .null, .bool(true), .integer(-.max), .integer(.max), .number(0.1), .number(-1e300), .number(3), .string(""), .string("grün – 😀 – 日本"),
+        .null, .bool(true), .integer(-.max), .integer(.max), .number(0.1), .number(-1e300), .number(3), .string(""),
+        .string("grün – 😀 – 日本"),
         .string("\0\u{1}\u{1F}\u{7F}\n\r\t\u{8}\u{C}\"\\/"), .string("\u{2028}\u{FFFD}\u{10FFFF}"), .array([]), .object([]),
         .array([.null, .bool(false), .array([.object([])])]),
         .object([.init("", .string("")), .init("ä ö", .array([.integer(1)])), .init("a\"b\\", .object([.init("x", .null)]))]),

@@ -22,8 +22,16 @@ import Testing
     }
 
     @Test(arguments: [
+        (Int64(0), "1970-01-01T00:00:00.000Z"), (1_795_236_813_007, "2026-11-21T04:53:33.007Z"),
+        (1_795_236_813_070, "2026-11-21T04:53:33.070Z"),
+        (1_795_236_813_999, "2026-11-21T04:53:33.999Z"),
+    ])
+    func `milliseconds have three digits`(milliseconds: Int64, text: String) { #expect(utcText(milliseconds: milliseconds) == text) }
+
+    @Test(arguments: [
         ("plain", "plain"), ("a/b:c,d-e_f.9", "a/b:c,d-e_f.9"), ("grün", "grün"), ("•••", "•••"), ("", #""""#), ("a b", #""a b""#),
-        ("a=b", #""a=b""#), (#"a"b"#, #""a\"b""#), (#"a\b"#, #""a\\b""#), ("a\nb", #""a\x0ab""#), ("a\0b\u{1B}[31m\u{7F}", #""a\x00b\x1b[31m\x7f""#),
+        ("a=b", #""a=b""#), (#"a"b"#, #""a\"b""#), (#"a\b"#, #""a\\b""#), ("a\nb", #""a\x0ab""#),
+        ("a\0b\u{1B}[31m\u{7F}", #""a\x00b\x1b[31m\x7f""#),
     ])
     func `a value stays in its place on its line`(value: String, shown: String) {
         #expect(quoted(value) == shown)
@@ -39,8 +47,11 @@ import Testing
 
     @Test func `a line: time (or journald's priority), level, id, event, what is always said, what is said now`() throws {
         let log = Log(always: [LogField("lease", "ab")])
-        let written = try lines { log.write(.warning, id: 1_212, "market.check-in-failed", [LogField("reason", "HTTP 500\nx"), LogField("n", 3)]) }
-        let expected = /(time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ |<4>)level=warning id=1212 event=market\.check-in-failed lease=ab reason="HTTP 500\\x0ax" n=3/
+        let written = try lines {
+            log.write(.warning, id: 1_212, "market.check-in-failed", [LogField("reason", "HTTP 500\nx"), LogField("n", 3)])
+        }
+        let expected =
+            /(time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z |<4>)level=warning id=1212 event=market\.check-in-failed lease=ab reason="HTTP 500\\x0ax" n=3/
         #expect(written.count == 1 && written[0].wholeMatch(of: expected) != nil, "\(written)")
     }
 

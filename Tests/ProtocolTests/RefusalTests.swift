@@ -13,8 +13,10 @@ import Testing
         (swapping(Wire.rented, #""time""#, #""extra":1,"time""#), "extra: expected no such key, found a whole number"),
         (swapping(Wire.rented, #""ssh":20000"#, #""ssh":20000,"dns":1"#), "tunnel.ports.dns: expected no such key, found a whole number"),
         (swapping(Wire.rented, leaseText, "0123"), #"lease: expected 32 lower-case hex digits, found "0123""#),
-        (swapping(Wire.rented, leaseText, leaseText.uppercased()),
-            #"lease: expected 32 lower-case hex digits, found "0123456789ABCDEF0123456789ABCDEF""#),
+        (
+            swapping(Wire.rented, leaseText, leaseText.uppercased()),
+            #"lease: expected 32 lower-case hex digits, found "0123456789ABCDEF0123456789ABCDEF""#
+        ),
         (swapping(Wire.rented, "1800000000", "0"), "time: expected \(sane), found 0"),
         (swapping(Wire.rented, "1800000000", "\"1800000000\""), "time: expected \(sane), found a string"),
         (swapping(Wire.rented, "1800000000", "1800000000.5"), "time: expected \(sane), found a number with a fraction"),
@@ -25,22 +27,32 @@ import Testing
         (swapping(Wire.rented, "1800007200", "1834560001"), #"expires: expected at most 400 days after "time", found 1834560001"#),
         (swapping(Wire.rented, "1800007200", "1834646400"), #"expires: expected at most 400 days after "time", found 1834646400"#),
         (swapping(Wire.rented, "1800007200", "1e10"), "expires: expected \(sane), found a number with a fraction"),
-        (swapping(Wire.rented, #""checkInSeconds":60"#, #""checkInSeconds":0"#),
-            "checkInSeconds: expected a whole number from 1 to 86400, found 0"),
-        (swapping(Wire.rented, #""checkInSeconds":60"#, #""checkInSeconds":86401"#),
-            "checkInSeconds: expected a whole number from 1 to 86400, found 86401"),
+        (
+            swapping(Wire.rented, #""checkInSeconds":60"#, #""checkInSeconds":0"#),
+            "checkInSeconds: expected a whole number from 1 to 86400, found 0"
+        ),
+        (
+            swapping(Wire.rented, #""checkInSeconds":60"#, #""checkInSeconds":86401"#),
+            "checkInSeconds: expected a whole number from 1 to 86400, found 86401"
+        ),
         (swapping(Wire.rented, #"["\#(edKey) ä@b"]"#, #""\#(edKey)""#), "sshKeys: expected a list of strings, found a string"),
-        (swapping(Wire.rented, "\(edKey) ä@b", #"command=\"id\" \#(edKey)"#),
-            #"sshKeys: expected OpenSSH public keys, found "command="id" ssh-ed2…""#),
+        (
+            swapping(Wire.rented, "\(edKey) ä@b", #"command=\"id\" \#(edKey)"#),
+            #"sshKeys: expected OpenSSH public keys, found "command="id" ssh-ed2…""#
+        ),
         (swapping(Wire.rented, " ä@b", #"\nssh-rsa AAAA"#), "sshKeys: expected a string without control characters, found one"),
-        (swapping(Wire.rented, "tunnel.example", "-oProxyCommand=id"),
-            #"tunnel.host: expected a host name or address, found "-oProxyCommand=id""#),
+        (
+            swapping(Wire.rented, "tunnel.example", "-oProxyCommand=id"),
+            #"tunnel.host: expected a host name or address, found "-oProxyCommand=id""#
+        ),
         (swapping(Wire.rented, "tunnel.example", "a b"), #"tunnel.host: expected a host name or address, found "a b""#),
         (swapping(Wire.rented, "2222", "0"), "tunnel.port: expected a whole number from 1 to 65535, found 0"),
         (swapping(Wire.rented, "2222", "70000"), "tunnel.port: expected a whole number from 1 to 65535, found 70000"),
         (swapping(Wire.rented, #""user":"tunnel""#, #""user":"Root""#), #"tunnel.user: expected a user name, found "Root""#),
-        (swapping(Wire.rented, #""hostKey":"ssh-ed25519 AAAAC3"#, #""hostKey":"ssh-ed25519 BBBBC3"#),
-            "tunnel.hostKey: expected an ssh-ed25519 public key, found something else"),
+        (
+            swapping(Wire.rented, #""hostKey":"ssh-ed25519 AAAAC3"#, #""hostKey":"ssh-ed25519 BBBBC3"#),
+            "tunnel.hostKey: expected an ssh-ed25519 public key, found something else"
+        ),
         (swapping(Wire.rented, #""bind":"127.0.0.1""#, #""bind":"-g""#), #"tunnel.bind: expected an address, found "-g""#),
         (swapping(Wire.rented, "20001", "20000"), "tunnel.ports.https: expected three different ports, found one of them twice"),
         (swapping(Wire.rented, "20002", "20001"), "tunnel.ports.https: expected three different ports, found one of them twice"),
@@ -84,7 +96,8 @@ import Testing
         (#""user":"renter""#, #""user":"root;id""#), (#""user":"renter""#, #""user":"Renter""#), (#""user":"renter""#, #""user":"1a""#),
         (#""user":"renter""#, #""user":"-a""#), (#""user":"renter""#, #""user":"""#), (#""user":"renter""#, #""user":"a b""#),
         (#""user":"renter""#, #""user":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa""#), (#""user":"renter""#, #""user":"ä""#),
-        (password, "short"), (password, "with\\nline-feed-in-it"), (password, String(repeating: "p", count: 65)), (password, "with\\u0000zero-in-it"),
+        (password, "short"), (password, "with\\nline-feed-in-it"), (password, String(repeating: "p", count: 65)),
+        (password, "with\\u0000zero-in-it"),
         (#""user":"renter","#, ""), (#""user":"renter""#, #""user":"renter","shell":"/bin/sh""#),
     ]
 
@@ -115,8 +128,11 @@ import Testing
     }
 
     @Test(arguments: [
-        ("leased", "sleeping", "phase: expected one of \"registering\" \"preparing\" \"building\" \"offered\" \"leased\" \"suspended\" "
-            + "\"erasing\" \"quarantined\", found \"sleeping\""),
+        (
+            "leased", "sleeping",
+            "phase: expected one of \"registering\" \"preparing\" \"building\" \"offered\" \"leased\" \"suspended\" "
+                + "\"erasing\" \"quarantined\", found \"sleeping\""
+        ),
         (#""tunnel":"up""#, #""tunnel":"sideways""#, #"tunnel: expected one of "down" "up" "refused", found "sideways""#),
         ("4242", "4294967296", "uptime: expected a whole number from 0 to 4294967295, found 4294967296"),
         ("4242", "-1", "uptime: expected a whole number from 0 to 4294967295, found -1"),

@@ -4,12 +4,16 @@ import Testing
 
 /// Names, keys, times and secrets.
 @Suite struct ValueTests {
-    @Test(arguments: ["", "0", leaseText + "0", leaseText.uppercased(), String(repeating: "g", count: 32), String(repeating: " ", count: 32),
-        String(repeating: "0", count: 31) + "\0", String(repeating: "ä", count: 16)])
+    @Test(arguments: [
+        "", "0", leaseText + "0", leaseText.uppercased(), String(repeating: "g", count: 32), String(repeating: " ", count: 32),
+        String(repeating: "0", count: 31) + "\0", String(repeating: "ä", count: 16),
+    ])
     func `not the name of a lease`(text: String) { #expect(LeaseID(text) == nil) }
 
-    @Test(arguments: ["", deviceText + "0", deviceText.uppercased(), deviceText.replacingOccurrences(of: "-", with: "0"),
-        "{" + deviceText.dropFirst(2) + "}", "0a1b2c3d0-a1b-4c2d-8e3f-0a1b2c3d4e5f", "0a1b2c3d-0a1b-4c2d-8e3f-0a1b2c3d4e5g"])
+    @Test(arguments: [
+        "", deviceText + "0", deviceText.uppercased(), deviceText.replacingOccurrences(of: "-", with: "0"),
+        "{" + deviceText.dropFirst(2) + "}", "0a1b2c3d0-a1b-4c2d-8e3f-0a1b2c3d4e5f", "0a1b2c3d-0a1b-4c2d-8e3f-0a1b2c3d4e5g",
+    ])
     func `not the name of a device`(text: String) { #expect(DeviceID(text) == nil) }
 
     @Test func `the name of a device`() { #expect(DeviceID(deviceText)?.text == deviceText) }
@@ -27,21 +31,26 @@ import Testing
     func `not a host`(text: String) { #expect(!isHostName(text)) }
 
     @Test(arguments: [
-        edKey, edKey + " me@laptop", edKey + " a comment with words, \"quotes\" and ümlauts", "ssh-rsa " + String(repeating: "A", count: 372) + "==",
+        edKey, edKey + " me@laptop", edKey + " a comment with words, \"quotes\" and ümlauts",
+        "ssh-rsa " + String(repeating: "A", count: 372) + "==",
         "ecdsa-sha2-nistp256 " + edBlob, "sk-ssh-ed25519@openssh.com " + edBlob,
     ])
     func `a public key`(line: String) { #expect(isPublicKeyLine(line)) }
 
     @Test(arguments: [
         "", " ", "ssh-ed25519", "ssh-ed25519 ", edBlob, "command=\"id\" " + edKey, "no-pty " + edKey, "restrict,pty " + edKey,
-        "environment=\"LD_PRELOAD=/x\" " + edKey, "from=\"*\",command=\"sh\" " + edKey, "permitopen=\"a:1\" " + edKey, "cert-authority " + edKey,
+        "environment=\"LD_PRELOAD=/x\" " + edKey, "from=\"*\",command=\"sh\" " + edKey, "permitopen=\"a:1\" " + edKey,
+        "cert-authority " + edKey,
         "tunnel=\"0\"\t" + edKey, "ssh-dss " + edBlob, "ssh-ed25519-cert-v01@openssh.com " + edBlob, "# " + edKey, edKey + "\n" + edKey,
-        edKey + "\r", edKey + "\0", "ssh-ed25519\t" + edBlob, "ssh-ed25519 short", "ssh-ed25519 " + edBlob.dropLast() + "*", "SSH-ED25519 " + edBlob,
+        edKey + "\r", edKey + "\0", "ssh-ed25519\t" + edBlob, "ssh-ed25519 short", "ssh-ed25519 " + edBlob.dropLast() + "*",
+        "SSH-ED25519 " + edBlob,
         "-----BEGIN OPENSSH PRIVATE KEY-----",
     ])
     func `not a public key, or one with options`(line: String) { #expect(!isPublicKeyLine(line)) }
 
-    @Test(arguments: [edKey + " me", edKey.dropLast() + "*", "ssh-ed25519  " + edBlob.dropLast(), "ssh-rsa " + edBlob, String(edKey.dropLast()), ""])
+    @Test(arguments: [
+        edKey + " me", edKey.dropLast() + "*", "ssh-ed25519  " + edBlob.dropLast(), "ssh-rsa " + edBlob, String(edKey.dropLast()), "",
+    ])
     func `not a bare ed25519 key`(text: String) { #expect(!isEd25519Key(text)) }
 
     @Test func `sane times`() {
