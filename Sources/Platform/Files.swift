@@ -131,3 +131,15 @@ public enum Files {
         return slash == 0 ? "/" : String(decoding: bytes[..<slash], as: UTF8.self)
     }
 }
+
+/// Whether a text holds a phrase.
+public func contains(_ bytes: [UInt8], _ phrase: String) -> Bool {
+    let wanted = Array(phrase.utf8)
+    guard let first = wanted.first else { return true }
+    var rest = bytes[...]
+    while let found = rest.firstIndex(of: first) {
+        if rest[found...].starts(with: wanted) { return true }
+        rest = rest[(found + 1)...]
+    }
+    return false
+}

@@ -409,3 +409,19 @@ def comm(entry):
         return pathlib.Path("/proc", entry, "comm").read_text().strip()
     except OSError:
         return ""
+
+
+def left_behind(before, name):
+    """What a world has left, in words; empty where there is nothing. Processes are known by the world's name."""
+    after = snapshot()
+    words = []
+    for kind in ("mounts", "loops", "links", "namespaces", "tables"):
+        fresh = [entry for entry in after[kind] if entry not in before[kind]]
+        if name and kind in ("mounts", "loops"):
+            fresh = [entry for entry in fresh if name in entry]
+        if fresh and (name or kind != "links"):
+            words.append(f"{kind}: {', '.join(fresh)}")
+    if name:
+        for pid in pids_naming(name):
+            words.append(f"process {pid} ({comm(str(pid))})")
+    return "; ".join(words)
