@@ -51,16 +51,21 @@ let package = Package(
         room("MarketClient", ["Crypto", "EventLoop", "JSON", "Platform", "Protocol"]),
         program(
             "governor",
-            ["CLinux", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "MarketClient", "Platform", "Protocol", "Storage", "Tunnel"]),
+            [
+                "CLinux", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "MarketClient", "Platform", "Protocol",
+                "Storage", "Tunnel",
+            ]),
 
         room("MarketCore", ["Crypto", "JSON", "Protocol"]),
         room("Database", ["CSQLite", "JSON", "MarketCore", "Platform"], links: ["sqlite3"]),
         room("Web", ["CMicrohttpd", "CLinux", "Platform"], links: ["microhttpd"]),
         program("market", ["CLinux", "Crypto", "Database", "JSON", "MarketCore", "Platform", "Protocol", "Web"]),
 
+        tests("Platform", ["Platform"]),
         tests("JSON", ["JSON"]),
+        tests("Crypto", ["Crypto", "Platform"]),
         tests("Protocol", ["Protocol", "JSON"]),
-        tests("GovernorCore", ["GovernorCore", "Protocol"]),
+        tests("GovernorCore", ["GovernorCore", "JSON", "Protocol"]),
         tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol"]),
         tests("Database", ["Database", "MarketCore", "Platform", "Protocol"]),
     ],

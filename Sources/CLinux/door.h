@@ -173,3 +173,21 @@ static inline int clinux_spawn(pid_t *pid, const char *path, char *const argumen
     posix_spawnattr_destroy(&attributes);
     return code;
 }
+
+/// A non-blocking TCP connect to an IPv4 address in dotted form; the descriptor, or -1. It becomes readable when the other side greets.
+static inline int clinux_connect(const char *address, unsigned short port) {
+    struct sockaddr_in to;
+    memset(&to, 0, sizeof to);
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    if (inet_pton(AF_INET, address, &to.sin_addr) != 1) { errno = EINVAL; return -1; }
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -1;
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS) {
+        int code = errno;
+        close(fd);
+        errno = code;
+        return -1;
+    }
+    return fd;
+}

@@ -14,6 +14,8 @@ public enum EngineNews: Equatable, Sendable {
     case containerUp
     /// It does not; another try follows by itself.
     case containerDown(String)
+    /// A rung was climbed: its name, and how long it took, milliseconds.
+    case climbed(String, Int64)
     /// Bytes of the base image taken in so far, and in all.
     case importing(Int64, Int64)
 }
@@ -29,6 +31,7 @@ public final class Engine {
     private let settings: EngineSettings
     private let tell: (EngineNews) -> Void
     private let api: DockerAPI
+    private let greeting: Greeting
     /// The account for a container that must be made; read from the drive by whoever knows where it lies.
     private let account: () -> Account?
     private var keys: [String] = []
@@ -39,6 +42,8 @@ public final class Engine {
     private var watching: EventLoop.Token?
     private var handle: Int32 = -1
     private var isRunning = false
+    /// When the rung that is being climbed was begun, CLOCK_BOOTTIME nanoseconds.
+    private var rungBegan: Int64 = 0
 
     /// An engine that is not started.
     public init(
@@ -49,6 +54,7 @@ public final class Engine {
         self.account = account
         self.tell = tell
         api = DockerAPI(loop: loop, socket: settings.socket)
+        greeting = Greeting(loop: loop)
     }
 
     /// Brings up whatever is missing and keeps it up until `stop` or `abandon`.
@@ -73,6 +79,7 @@ public final class Engine {
         for token in [timer, waiting] { loop.cancel(token) }
         timer = nil
         waiting = nil
+        greeting.close()
         unwatch()
     }
 
@@ -100,9 +107,16 @@ public final class Engine {
 
     private func climb() {
         let asked = round
+        rungBegan = Clock.bootNanoseconds()
         if let daemon = daemonIdentity(), watch(daemon.pid) { return ping(until: deadline(seconds: 120), asked) }
         do throws(SystemError) { try startDaemon() } catch { return fall(.engineDown(error.message), asked) }
         ping(until: deadline(seconds: 120), asked)
+    }
+
+    private func climbed(_ rung: String) {
+        let now = Clock.bootNanoseconds()
+        tell(.climbed(rung, (now - rungBegan) / 1_000_000))
+        rungBegan = now
     }
 
     private func deadline(seconds: Int64) -> Int64 { Clock.bootNanoseconds() + seconds * 1_000_000_000 }
@@ -163,6 +177,7 @@ public final class Engine {
                     return fall(.containerDown("the kernel does not limit memory: add cgroup_enable=memory to its command line"), asked)
                 }
                 tell(.engineUp)
+                climbed("daemon")
                 return ensureContainer(asked)
             }
             guard Clock.bootNanoseconds() < end else { return fall(.engineDown("dockerd does not answer" + lastWords()), asked) }
@@ -192,6 +207,7 @@ public final class Engine {
                 { [self] reply in
                     guard asked == round else { return }
                     if let trouble = reply.trouble { return fall(.containerDown("import of the base image: " + trouble), asked) }
+                    climbed("import")
                     create(asked)
                 })
         }
@@ -202,18 +218,23 @@ public final class Engine {
         api.call("POST", "/containers/create?name=" + EngineSettings.container, body: settings.creation) { [self] reply in
             guard asked == round else { return }
             if let trouble = reply.trouble { return fall(.containerDown("create: " + trouble), asked) }
-            if case .array(let warnings)? = reply.body["Warnings"], let warning = warnings.first?.text {
-                return discard("a limit would not hold: " + warning, asked)
-            }
+            if let warning = brokenLimit(reply.body) { return discard("a limit would not hold: " + warning, asked) }
             var tar = Tar()
             tar.add("etc/sublet/account", accountFile(account, keys: keys), mode: 0o600)
             api.upload(tar.closed(), to: "/containers/" + EngineSettings.container + "/archive?path=/") { [self] reply in
                 guard asked == round else { return }
                 // A container that was made but has no account must not be found and started by the next try.
                 if let trouble = reply.trouble { return discard("account: " + trouble, asked) }
+                climbed("create")
                 startContainer(asked)
             }
         }
+    }
+
+    /// The first warning that a limit would be ignored. Without swap accounting the memory limit still holds, for a device has no swap.
+    private func brokenLimit(_ created: JSON) -> String? {
+        guard case .array(let warnings)? = created["Warnings"] else { return nil }
+        return warnings.compactMap { $0.text }.first { !contains(Array($0.utf8), "swap") }
     }
 
     private func discard(_ reason: String, _ asked: Int) {
@@ -226,6 +247,7 @@ public final class Engine {
         api.call("POST", "/containers/" + EngineSettings.container + "/start") { [self] reply in
             guard asked == round else { return }
             if let trouble = reply.trouble { return fall(.containerDown("start: " + trouble), asked) }
+            climbed("start")
             follow(asked)
         }
     }
@@ -241,10 +263,21 @@ public final class Engine {
             guard reply.status != 0 else { return }
             fall(.containerDown("the container ended with status \(reply.body["StatusCode"]?.whole ?? -1)"), asked)
         }
-        placeKeys { [self] in
+        placeKeys { [self] in greet(until: deadline(seconds: 60), asked) }
+    }
+
+    /// Waits until the container's sshd greets: a renter who is told that the machine is there must get in.
+    private func greet(until end: Int64, _ asked: Int) {
+        guard asked == round, isRunning else { return }
+        greeting.open(settings.containerAddress, port: 22) { [self] isThere in
             guard asked == round, isRunning else { return }
-            failures = 0
-            tell(.containerUp)
+            if isThere {
+                failures = 0
+                climbed("greeting")
+                return tell(.containerUp)
+            }
+            guard Clock.bootNanoseconds() < end else { return fall(.containerDown("no sshd greets in the container"), asked) }
+            timer = loop.after(milliseconds: 100) { [self] in greet(until: end, asked) }
         }
     }
 
@@ -268,6 +301,7 @@ public final class Engine {
         isRunning = false
         for token in [timer, waiting] { loop.cancel(token) }
         waiting = nil
+        greeting.close()
         let again = round
         let pause = min(Int64(500) << Int64(min(failures, 7)), 60_000)
         failures += 1

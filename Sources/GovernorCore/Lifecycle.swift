@@ -241,6 +241,8 @@ public struct Lifecycle: Equatable, Sendable {
             guard let drive = journal.drive else { return }
             let erasure = Erasure(lease: journal.lease, drive: drive)
             state = journal.stage == .erasing ? .erasing(erasure) : .quarantined(erasure)
+            // The last run may have ended between the journal and this; the drive may never come back.
+            if let lease = journal.lease { act(.destroyKey(lease)) }
         }
     }
 

@@ -8,6 +8,9 @@ public enum Clock {
     /// CLOCK_REALTIME in seconds since 1970. Only for log lines and for a market's own time; a device never judges a lease by it.
     public static func unixSeconds() -> Int64 { clinux_clock_ns(CLOCK_REALTIME) / 1_000_000_000 }
 
+    /// CLOCK_REALTIME in milliseconds since 1970, for log lines.
+    public static func unixMilliseconds() -> Int64 { clinux_clock_ns(CLOCK_REALTIME) / 1_000_000 }
+
     /// A name for this boot (/proc/sys/kernel/random/boot_id): what was noted in another boot can't be a running process of this one.
     public static func bootName() -> String {
         guard let bytes = try? Files.read("/proc/sys/kernel/random/boot_id", limit: 64) else { return "" }

@@ -55,7 +55,7 @@ public struct Log: Sendable {
     /// Writes one event.
     public func write(_ level: LogLevel, id: Int, _ event: String, _ fields: [LogField] = []) {
         guard level.rawValue <= threshold.rawValue else { return }
-        var line = underJournal ? "<\(level.rawValue)>" : "time=" + utcText(Clock.unixSeconds()) + " "
+        var line = underJournal ? "<\(level.rawValue)>" : "time=" + utcText(milliseconds: Clock.unixMilliseconds()) + " "
         line += "level=" + level.word + " id=\(id) event=" + event
         for field in always + fields { line += " " + field.text }
         Terminal.complain(line)
@@ -93,4 +93,11 @@ public func utcText(_ seconds: Int64) -> String {
     let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
     func two(_ number: Int64) -> String { number < 10 ? "0\(number)" : "\(number)" }
     return "\(year)-\(two(month))-\(two(day))T\(two(ofDay / 3_600)):\(two(ofDay / 60 % 60)):\(two(ofDay % 60))Z"
+}
+
+/// The same with milliseconds, `2026-11-21T04:53:33.123Z`.
+public func utcText(milliseconds: Int64) -> String {
+    let rest = milliseconds % 1_000
+    let digits = rest < 10 ? "00\(rest)" : rest < 100 ? "0\(rest)" : "\(rest)"
+    return String(utcText(milliseconds / 1_000).dropLast()) + "." + digits + "Z"
 }

@@ -91,8 +91,10 @@ public func isEd25519Key(_ text: String) -> Bool {
 
 /// A line that may stand in authorized_keys for a renter: a known key type, base64, an optional comment, and no options before it.
 public func isPublicKeyLine(_ text: String) -> Bool {
-    let types = ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
-        "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"]
+    let types = [
+        "ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+        "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com",
+    ]
     let parts = Array(text.utf8).split(separator: UInt8(ascii: " "), maxSplits: 2)
     guard parts.count >= 2, text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else { return false }
     return types.contains(String(decoding: parts[0], as: UTF8.self)) && parts[1].count >= 40 && parts[1].allSatisfy(isBase64Digit)

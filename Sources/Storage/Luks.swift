@@ -42,7 +42,8 @@ public enum Luks {
             for line in cpuinfo.split(separator: UInt8(ascii: "\n")) {
                 let text = String(decoding: line, as: UTF8.self)
                 guard text.utf8.starts(with: "flags".utf8) || text.utf8.starts(with: "Features".utf8) else { continue }
-                return text.utf8.split(whereSeparator: { $0 == 0x20 || $0 == 0x09 }).contains { $0.elementsEqual("aes".utf8) } ? .aes : .adiantum
+                return text.utf8.split(whereSeparator: { $0 == 0x20 || $0 == 0x09 }).contains { $0.elementsEqual("aes".utf8) }
+                    ? .aes : .adiantum
             }
             return .adiantum
         }

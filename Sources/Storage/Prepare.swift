@@ -140,16 +140,6 @@ enum Holders {
     /// An overlay names its layers' folders in its options, a bind mount the source: either way the folder's path stands in mountinfo.
     private static func mountsFrom(_ folder: String, _ pid: Int32) -> Bool {
         guard let bytes = try? Files.read("/proc/\(pid)/mountinfo", limit: 8 << 20) else { return false }
-        return contains(bytes, Array((folder + "/").utf8))
-    }
-
-    private static func contains(_ bytes: [UInt8], _ wanted: [UInt8]) -> Bool {
-        guard let first = wanted.first else { return true }
-        var start = 0
-        while let found = bytes[start...].firstIndex(of: first) {
-            if bytes[found...].starts(with: wanted) { return true }
-            start = found + 1
-        }
-        return false
+        return contains(bytes, folder + "/")
     }
 }

@@ -190,10 +190,3 @@ func firstNumber(_ bytes: [UInt8]) -> Int32? {
     let digits = bytes.drop { !(0x30...0x39).contains($0) }.prefix { (0x30...0x39).contains($0) }
     return Int32(String(decoding: digits, as: UTF8.self))
 }
-
-/// Whether a text holds a phrase.
-func contains(_ bytes: [UInt8], _ phrase: String) -> Bool {
-    let wanted = Array(phrase.utf8)
-    guard bytes.count >= wanted.count else { return false }
-    return (0...(bytes.count - wanted.count)).contains { bytes[$0...].starts(with: wanted) }
-}

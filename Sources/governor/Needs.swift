@@ -20,7 +20,9 @@ enum Needs {
             throw lack("the renter's base image " + layout.baseImage, "make base, or name it with --base")
         }
         guard layout.runFolder.utf8.count <= 60 else {
-            throw StartError(status: Exit.usage, message: "--run: expected at most 60 bytes (unix sockets lie below it), found \(layout.runFolder.utf8.count)")
+            throw StartError(
+                status: Exit.usage,
+                message: "--run: expected at most 60 bytes (unix sockets lie below it), found \(layout.runFolder.utf8.count)")
         }
         try checkRoom(config)
     }
@@ -56,7 +58,8 @@ enum Needs {
         let folder = Files.parent(of: config.drive.path)
         guard let free = try? Files.freeBytes(at: folder) else { throw lack("the folder " + folder, "mkdir -p " + folder) }
         guard free > UInt64(bytes) else {
-            throw lack("room for a drive of \(bytes >> 20) MiB in " + folder, "free \((UInt64(bytes) - free) >> 20) MiB, or a smaller \"sizeMiB\"")
+            throw lack(
+                "room for a drive of \(bytes >> 20) MiB in " + folder, "free \((UInt64(bytes) - free) >> 20) MiB, or a smaller \"sizeMiB\"")
         }
     }
 

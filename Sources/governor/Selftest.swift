@@ -39,8 +39,8 @@ enum Selftest {
 
     private static var tests: [(String, () -> String?)] {
         [
-        ("time_t and off_t have 64 bits", sizes), ("JSON", json), ("journal on a file", journal), ("lifecycle", lifecycle),
-        ("seal", seal), ("LUKS2 header on a file", header),
+            ("time_t and off_t have 64 bits", sizes), ("JSON", json), ("journal on a file", journal), ("lifecycle", lifecycle),
+            ("seal", seal), ("LUKS2 header on a file", header),
         ]
     }
 

@@ -51,6 +51,7 @@ final class Shell {
             tell: { [self] news in heard(news) })
         world.engine = engine
         world.tunnel = tunnel
+        world.onStep = { [self] name, milliseconds in noteStep(name, milliseconds) }
         world.onProgress = { [self] progress in
             self.progress = progress
             publish()
@@ -185,7 +186,9 @@ final class Shell {
             let mayUse = found.verdict != .missing && (found.verdict != .foreign || claimed || config.drive.adoptsAny)
             if mayUse {
                 driveReason = nil
-                if !volume.isEncrypted { write(Note(.storageUnencrypted, ["drive": found.identity, "meaning": "anyone who holds this drive can read it"])) }
+                if !volume.isEncrypted {
+                    write(Note(.storageUnencrypted, ["drive": found.identity, "meaning": "anyone who holds this drive can read it"]))
+                }
                 return feed(.driveReady(Drive(identity: found.identity, bytes: found.bytes)))
             }
             if driveReason != found.reason {
@@ -241,12 +244,18 @@ final class Shell {
             progress = nil
             feed(.containerUp)
         case .containerDown(let reason): feed(.containerDown(reason))
+        case .climbed(let rung, let milliseconds): noteStep("engine-" + rung, milliseconds)
         case .importing(let done, let total):
             let percent = total > 0 ? done * 100 / total : 0
             guard progress?.percent != percent || progress?.step != "import" else { return }
             progress = Progress(step: "import", done: done, total: total, startedAt: progress?.step == "import" ? progress?.startedAt : nil)
             publish()
         }
+    }
+
+    /// How long a step took, for `--debug` and `make bench`.
+    private func noteStep(_ name: String, _ milliseconds: Int64) {
+        log.write(.debug, id: LogEvent.step.rawValue, LogEvent.step.name, [LogField("step", name), LogField("ms", milliseconds)])
     }
 
     /// Writes the status for `governor status`; in RAM, so it costs the card nothing.

@@ -71,4 +71,3 @@ enum AccountFile {
         do throws(JSONError) { return try Account(try ObjectReader(try JSON.parse(bytes))) } catch { return nil }
     }
 }
-

@@ -1,0 +1,72 @@
+# `make help` lists what there is. Every target installs what it needs (board/host/needs; root), and nothing when that is there.
+
+BOARDS := $(patsubst board/%/facts,%,$(wildcard board/*/facts))
+# What a board runs; those that exist.
+PRODUCTS := $(patsubst Sources/%/,%,$(wildcard Sources/governor/ Sources/market/ Sources/vault/))
+SWIFT_FILES := $(wildcard Package.swift Sources Tests)
+SCRIPT_FOLDERS := $(wildcard board Tests hardware-tests rootfs-overlay .ci)
+ARCH := $(shell dpkg --print-architecture 2>/dev/null)
+
+# For the scripts behind demo, test and bench.
+export KEEP CI SUBLET_CACHE
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# needs-build, needs-run, …: the groups of board/host/packages. No stamp: looking takes 0.2 s, and a stamp can lie.
+.PHONY: FORCE
+needs-%: FORCE
+	@board/host/needs $*
+
+.PHONY: build
+build: needs-build ## governor and market for this machine
+	swift build -c release --static-swift-stdlib --product governor
+	swift build -c release --static-swift-stdlib --product market
+
+.PHONY: demo
+demo: needs-build needs-run needs-demo ## the whole lease on this machine; KEEP=1 leaves it running
+	Tests/Demo/demo
+
+.PHONY: test
+test: needs-build needs-run needs-test ## unit tests, and integration tests on real parts
+	Tests/run
+
+.PHONY: check
+check: lint shellcheck embedded ## what must hold before a commit: formatting, scripts, all boards
+
+.PHONY: embedded
+embedded: $(BOARDS:%=embedded-%) ## build for every board; run the self-test of the ARM ones
+
+.PHONY: $(BOARDS:%=embedded-%)
+$(BOARDS:%=embedded-%): embedded-%: needs-build needs-embedded
+	$(if $(PRODUCTS),board/build $* $(PRODUCTS))
+	$(if $(filter governor,$(PRODUCTS)),board/run $* .build/$*/release/governor selftest --offline)
+
+.PHONY: sysroots
+sysroots: needs-embedded ## the boards' headers and libraries (cached)
+	@for board in $(BOARDS); do board/sysroot $$board; done
+
+.PHONY: base
+base: needs-run $(if $(filter-out $(shell dpkg --print-architecture),$(ARCH)),needs-foreign) ## the renter's base image (cached); ARCH=arm64 or armhf for another processor
+	@board/base-image $(ARCH)
+
+.PHONY: lint
+lint: needs-build ## formatting, strictly
+	$(if $(SWIFT_FILES),swift format lint --strict --recursive --parallel $(SWIFT_FILES))
+
+.PHONY: fmt
+fmt: needs-build ## format the Swift code in place
+	$(if $(SWIFT_FILES),swift format --in-place --recursive --parallel $(SWIFT_FILES))
+
+.PHONY: shellcheck
+shellcheck: needs-test ## read the shell scripts
+	@grep -rlE '^#!/bin/(ba)?sh' $(SCRIPT_FOLDERS) | sort | xargs -r shellcheck -x board/host/lib.sh
+
+.PHONY: bench
+bench: needs-build needs-run needs-embedded needs-test needs-bench ## size, memory, speed, beside their peers
+	Tests/Bench/bench
+
+.PHONY: clean
+clean: ## remove what was built here (not the cache in SUBLET_CACHE)
+	rm -rf .build

@@ -1,0 +1,427 @@
+"""A market, its tunnel server and a device on loopback: real programs, started and ended by pid, nothing left behind.
+
+The demo, the integration tests and the benchmarks all build their world from these classes.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("SUBLET_BIN", ROOT / ".build" / "release"))
+
+
+class Trouble(Exception):
+    """Something that was waited for did not come."""
+
+
+def wait_for(what, check, seconds=60.0, pause=0.1):
+    """The first true result of `check`; Trouble that says what was waited for after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        result = check()
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise Trouble(f"waited {seconds:.0f} s for {what}")
+        time.sleep(pause)
+
+
+def free_port():
+    """A TCP port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def free_port_range(count):
+    """`count` neighbouring ports that nobody listens on now."""
+    for first in range(21000, 31000, count):
+        sockets = []
+        try:
+            for port in range(first, first + count):
+                probe = socket.socket()
+                sockets.append(probe)
+                probe.bind(("127.0.0.1", port))
+            return first, first + count - 1
+        except OSError:
+            continue
+        finally:
+            for probe in sockets:
+                probe.close()
+    raise Trouble("no free range of ports")
+
+
+def run(*words, check=True, **options):
+    """Runs a program and gives what it printed."""
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, **options)
+    if check and done.returncode != 0:
+        raise Trouble(f"{words[0]} {words[1] if len(words) > 1 else ''}: status {done.returncode}: {done.stderr.strip()[-600:]}")
+    return done
+
+
+class Workspace:
+    """A folder in RAM or on disk that only root can enter, for one world; sshd refuses to run helpers from /tmp, so it lies in /run."""
+
+    def __init__(self, name="test"):
+        os.makedirs("/run", exist_ok=True)
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"sublet-{name}-", dir="/run"))
+        os.chmod(self.folder, 0o755)
+        # Drives are large and may not lie in RAM.
+        self.disk = pathlib.Path(tempfile.mkdtemp(prefix=f"sublet-{name}-", dir="/var/tmp"))
+        self.programs = self.folder / "bin"
+        self.programs.mkdir()
+        for name in ("market", "governor"):
+            if (BIN / name).exists():
+                shutil.copy2(BIN / name, self.programs / name)
+
+    def remove(self):
+        """Removes both folders."""
+        for folder in (self.folder, self.disk):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class Service:
+    """A program in the background whose output goes to a file."""
+
+    def __init__(self, log):
+        self.log = pathlib.Path(log)
+        self.process = None
+
+    def launch(self, words, **options):
+        """Starts it in a session of its own, so that a Ctrl-C at the terminal reaches only us."""
+        with open(self.log, "ab") as output:
+            self.process = subprocess.Popen(
+                [str(w) for w in words], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, **options
+            )
+
+    @property
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def end(self, number=signal.SIGTERM, seconds=20):
+        """Sends a signal and waits for the end."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process = None
+
+    def text(self):
+        """All that it has printed."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+class Market(Service):
+    """`market serve` and the operator's commands."""
+
+    def __init__(self, space, check_in=2, port=None):
+        super().__init__(space.folder / "market.log")
+        self.space = space
+        self.program = space.programs / "market"
+        self.data = space.disk / "market"
+        self.port = port or free_port()
+        self.check_in = check_in
+        self.arguments = []
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self):
+        before = self.text().count("event=market.ready")
+        self.launch(
+            [self.program, "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}", "--check-in", self.check_in]
+            + self.arguments
+        )
+        wait_for("the market to listen", lambda: self.text().count("event=market.ready") > before or not self.is_running, 20)
+        if not self.is_running:
+            raise Trouble("the market ended: " + self.text()[-600:])
+
+    def command(self, *words, check=True):
+        """An operator's command; gives what it printed."""
+        return run(self.program, *words, "--data", self.data, check=check)
+
+    def rent(self, device, duration, *more):
+        """Rents a device; gives host, port, user and password."""
+        return json.loads(self.command("rent", device, "--for", duration, "--json", *more).stdout)
+
+
+class TunnelServer(Service):
+    """OpenSSH's sshd, as the market's operator runs it: from the configuration in board/market."""
+
+    def __init__(self, space, market, bind="127.0.0.1"):
+        super().__init__(space.folder / "sshd.log")
+        self.space = space
+        self.market = market
+        self.port = free_port()
+        self.bind = bind
+        self.host_key = space.folder / "host_ed25519"
+        self.config = space.folder / "sshd_config"
+        self.ports = free_port_range(30)
+        self.made_privsep = False
+
+    def prepare(self):
+        """Makes the host key, fills in the configuration, and tells the market of it."""
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.host_key)
+        text = (ROOT / "board" / "market" / "sshd_config").read_text()
+        values = {
+            "PORT": self.port,
+            "LISTEN": "127.0.0.1",
+            "HOST_KEY": self.host_key,
+            "PID_FILE": self.space.folder / "sshd.pid",
+            "USER": "nobody",
+            "COMMAND_USER": "root",
+            "MARKET": self.market.program,
+            "DATA": self.market.data,
+        }
+        for key, value in values.items():
+            text = text.replace(f"@{key}@", str(value))
+        left = re.findall(r"^[^#]*(@[A-Z_]+@)", text, re.M)
+        if left:
+            raise Trouble(f"sshd_config: nothing to put for {left}")
+        self.config.write_text(text)
+        self.market.command(
+            "tunnel", "add", "--host", "127.0.0.1", "--port", self.port, "--user", "nobody",
+            "--host-key-file", f"{self.host_key}.pub", "--bind", self.bind, "--ports", f"{self.ports[0]}-{self.ports[1]}", "--local",
+        )
+
+    def start(self):
+        if not os.path.isdir("/run/sshd"):
+            os.makedirs("/run/sshd", 0o755)
+            self.made_privsep = True
+        self.launch([shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", self.config])
+        wait_for("the tunnel server to listen", self.answers, 20)
+
+    def answers(self):
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def sessions(self):
+        """The pids of sshd's children, one or two a tunnel."""
+        if not self.is_running:
+            return []
+        found, queue = [], [self.process.pid]
+        while queue:
+            children = run("pgrep", "-P", queue.pop(), check=False).stdout.split()
+            found += [int(child) for child in children]
+            queue += [int(child) for child in children]
+        return found
+
+    def end(self, number=signal.SIGTERM, seconds=20):
+        """Ends the listener and the sessions, which would outlive it."""
+        sessions = self.sessions()
+        super().end(number, seconds)
+        for pid in sessions:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        if self.made_privsep:
+            try:
+                os.rmdir("/run/sshd")
+            except OSError:
+                pass
+            self.made_privsep = False
+
+
+class Device(Service):
+    """A governor with its own state, run folder, bridge and drive."""
+
+    count = 0
+
+    def __init__(self, space, config, base, name="device", encryption="none", drive=None, subnet=None, fence="nftables", size_mib=3072):
+        super().__init__(space.folder / f"{name}.log")
+        Device.count += 1
+        self.space = space
+        self.program = space.programs / "governor"
+        self.base = base
+        self.state = space.disk / name
+        self.run_folder = space.folder / f"r{Device.count}"
+        self.drive = pathlib.Path(drive or space.disk / f"{name}.img")
+        self.config_path = space.folder / f"{name}.json"
+        self.config = dict(config)
+        self.id = self.config["deviceId"]
+        self.bridge = f"sl{os.getpid() % 100000}x{Device.count}"
+        self.config["storage"] = {"path": str(self.drive), "encryption": encryption}
+        if drive is None:
+            self.config["storage"]["sizeMiB"] = size_mib
+        self.config["limits"] = {"memoryMiB": 512, "pids": 256}
+        third = (os.getpid() * 7 + Device.count) % 250
+        self.subnet = subnet or f"10.213.{third}.{4 * Device.count}/30"
+        self.config["network"] = {"bridge": self.bridge, "subnet": self.subnet, "fence": fence}
+        self.write_config()
+
+    def write_config(self):
+        self.config_path.write_text(json.dumps(self.config))
+
+    @property
+    def places(self):
+        return ["--config", self.config_path, "--state", self.state, "--run", self.run_folder, "--base", self.base]
+
+    def start(self):
+        self.launch([self.program, "run", "--debug"] + self.places)
+
+    def status(self):
+        done = run(self.program, "status", "--json", *self.places, check=False)
+        return json.loads(done.stdout or "{}")
+
+    def journal(self):
+        return json.loads((self.state / "journal.json").read_text())
+
+    def state_is(self, *states):
+        if self.process is not None and self.process.poll() is not None:
+            raise Trouble(f"the governor ended with status {self.process.returncode}: " + self.text()[-800:])
+        return self.status().get("state") in states
+
+    def wait_until(self, *states, seconds=120):
+        """Waits until the device is in one of the states."""
+        wait_for(f"{self.id[:8]} to be {' or '.join(states)} (it is {self.status().get('state')})", lambda: self.state_is(*states), seconds)
+
+    def events(self, name):
+        """The log lines of an event."""
+        return [line for line in self.text().splitlines() if f"event={name}" in line]
+
+    def wait_event(self, name, count=1, seconds=60):
+        """Waits until an event was logged so often; gives the last line."""
+        wait_for(f"event {name} ({count} times)", lambda: len(self.events(name)) >= count, seconds, 0.05)
+        return self.events(name)[-1]
+
+    @property
+    def mount(self):
+        return self.run_folder / "drive"
+
+    def docker(self, method, path):
+        """Asks the private engine."""
+        done = run("curl", "-s", "-X", method, "--unix-socket", self.run_folder / "docker.sock", f"http://engine/v1.41{path}", check=False)
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def engine_pid(self):
+        return int((self.run_folder / "dockerd.pid").read_text())
+
+    def container_pid(self):
+        return self.docker("GET", "/containers/renter/json")["State"]["Pid"]
+
+    def halt(self):
+        """Ends the governor and everything of a lease that runs; the data stays."""
+        self.end()
+        return run(self.program, "halt", *self.places, check=False)
+
+    def pull_the_plug(self):
+        """What a reboot does: every process of ours dies at once, mounts and loops are gone, what lay in RAM too."""
+        self.end(signal.SIGKILL)
+        for _ in range(3):
+            for pid in pids_naming(str(self.run_folder)):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            time.sleep(0.2)
+        unmount_all(str(self.run_folder))
+        run("ip", "link", "delete", self.bridge, check=False)
+        shutil.rmtree(self.run_folder, ignore_errors=True)
+
+    def remove(self):
+        """Leaves nothing, whatever state it was in."""
+        if self.run_folder.exists():
+            done = self.halt()
+            if done.returncode != 0:
+                self.pull_the_plug()
+        self.end(signal.SIGKILL)
+
+
+def pids_naming(text):
+    """Processes that have a text in their command line or among the sources of their mounts, ours excepted."""
+    found, own = [], {os.getpid(), os.getppid()}
+    own_namespace = os.readlink("/proc/self/ns/mnt")
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) in own:
+            continue
+        try:
+            command = pathlib.Path("/proc", entry, "cmdline").read_bytes()
+            mounts = b""
+            if os.readlink(f"/proc/{entry}/ns/mnt") != own_namespace:
+                mounts = pathlib.Path("/proc", entry, "mountinfo").read_bytes()
+        except OSError:
+            continue
+        if text.encode() in command or text.encode() in mounts:
+            found.append(int(entry))
+    return found
+
+
+def unmount_all(folder):
+    """Unmounts everything at or below a folder, the newest first."""
+    points = [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in reversed(points):
+        if point == folder or point.startswith(folder + "/"):
+            run("umount", "-l", point, check=False)
+
+
+def ssh(access, command, password=None, key=None, check=True, timeout=60):
+    """Runs a command in the renter's machine over ssh through the tunnel."""
+    options = [
+        "-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+        "-o", "ConnectTimeout=15", "-p", str(access["sshPort"]), "-l", access["user"],
+    ]
+    words = ["ssh", *options]
+    environment = dict(os.environ)
+    if key:
+        words += ["-i", str(key), "-o", "IdentitiesOnly=yes", "-o", "PasswordAuthentication=no"]
+    else:
+        environment["SSHPASS"] = password or access["password"]
+        words = ["sshpass", "-e", *words, "-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1"]
+    return run(*words, access["host"], command, check=check, timeout=timeout, env=environment)
+
+
+def snapshot():
+    """What a world must leave as it was: mounts, loop devices, bridges, namespaces, and processes of our kinds."""
+    mounts = sorted(line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines())
+    loops = sorted(run("losetup", "--noheadings", "--list", "--output", "NAME,BACK-FILE", check=False).stdout.splitlines())
+    links = sorted(os.listdir("/sys/class/net"))
+    spaces = sorted(run("ip", "netns", "list", check=False).stdout.splitlines())
+    tables = sorted(run("nft", "list", "tables", check=False).stdout.splitlines())
+    kinds = ("dockerd", "containerd", "containerd-shim", "sshd", "governor", "market", "docker-init")
+    processes = sorted(
+        name
+        for entry in os.listdir("/proc")
+        if entry.isdigit()
+        for name in [comm(entry)]
+        if name.startswith(kinds)
+    )
+    return {"mounts": mounts, "loops": loops, "links": links, "namespaces": spaces, "tables": tables, "processes": processes}
+
+
+def comm(entry):
+    try:
+        return pathlib.Path("/proc", entry, "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def left_behind(before, name):
+    """What a world has left, in words; empty where there is nothing. Processes are known by the world's name."""
+    after = snapshot()
+    words = []
+    for kind in ("mounts", "loops", "links", "namespaces", "tables"):
+        fresh = [entry for entry in after[kind] if entry not in before[kind]]
+        if name and kind in ("mounts", "loops"):
+            fresh = [entry for entry in fresh if name in entry]
+        if fresh and (name or kind != "links"):
+            words.append(f"{kind}: {', '.join(fresh)}")
+    if name:
+        for pid in pids_naming(name):
+            words.append(f"process {pid} ({comm(str(pid))})")
+    return "; ".join(words)
