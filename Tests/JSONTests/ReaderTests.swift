@@ -24,7 +24,7 @@ import Testing
             (#"{"n":10}"#, "n: expected a whole number from 1 to 9, found 10"),
             (#"{"n":"5"}"#, "n: expected a whole number from 1 to 9, found a string"),
             (#"{"n":5.5}"#, "n: expected a whole number from 1 to 9, found a number with a fraction"),
-            (#"{"n":5.0}"#, "n: expected a whole number from 1 to 9, found a number with a fraction"),
+            (#"{"n":50.0}"#, "n: expected a whole number from 1 to 9, found 50"),
             (#"{"n":true}"#, "n: expected a whole number from 1 to 9, found true or false"),
             (#"{"n":null}"#, "n: expected a whole number from 1 to 9, found nothing"),
             ("{}", "n: expected a whole number from 1 to 9, found nothing"), (#"{"n":5,"m":[]}"#, "m: expected no such key, found a list"),
