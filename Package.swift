@@ -61,9 +61,11 @@ let package = Package(
         room("Web", ["CMicrohttpd", "CLinux", "Platform"], links: ["microhttpd"]),
         program("market", ["CLinux", "Crypto", "Database", "JSON", "MarketCore", "Platform", "Protocol", "Web"]),
 
+        tests("Platform", ["Platform"]),
         tests("JSON", ["JSON"]),
+        tests("Crypto", ["Crypto", "Platform"]),
         tests("Protocol", ["Protocol", "JSON"]),
-        tests("GovernorCore", ["GovernorCore", "Protocol"]),
+        tests("GovernorCore", ["GovernorCore", "JSON", "Protocol"]),
         tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol"]),
         tests("Database", ["Database", "MarketCore", "Platform", "Protocol"]),
     ],

@@ -14,6 +14,8 @@ public enum EngineNews: Equatable, Sendable {
     case containerUp
     /// It does not; another try follows by itself.
     case containerDown(String)
+    /// A rung was climbed: its name, and how long it took, milliseconds.
+    case climbed(String, Int64)
     /// Bytes of the base image taken in so far, and in all.
     case importing(Int64, Int64)
 }
@@ -40,6 +42,8 @@ public final class Engine {
     private var watching: EventLoop.Token?
     private var handle: Int32 = -1
     private var isRunning = false
+    /// When the rung that is being climbed was begun, CLOCK_BOOTTIME nanoseconds.
+    private var rungBegan: Int64 = 0
 
     /// An engine that is not started.
     public init(
@@ -103,9 +107,16 @@ public final class Engine {
 
     private func climb() {
         let asked = round
+        rungBegan = Clock.bootNanoseconds()
         if let daemon = daemonIdentity(), watch(daemon.pid) { return ping(until: deadline(seconds: 120), asked) }
         do throws(SystemError) { try startDaemon() } catch { return fall(.engineDown(error.message), asked) }
         ping(until: deadline(seconds: 120), asked)
+    }
+
+    private func climbed(_ rung: String) {
+        let now = Clock.bootNanoseconds()
+        tell(.climbed(rung, (now - rungBegan) / 1_000_000))
+        rungBegan = now
     }
 
     private func deadline(seconds: Int64) -> Int64 { Clock.bootNanoseconds() + seconds * 1_000_000_000 }
@@ -166,6 +177,7 @@ public final class Engine {
                     return fall(.containerDown("the kernel does not limit memory: add cgroup_enable=memory to its command line"), asked)
                 }
                 tell(.engineUp)
+                climbed("daemon")
                 return ensureContainer(asked)
             }
             guard Clock.bootNanoseconds() < end else { return fall(.engineDown("dockerd does not answer" + lastWords()), asked) }
@@ -195,6 +207,7 @@ public final class Engine {
                 { [self] reply in
                     guard asked == round else { return }
                     if let trouble = reply.trouble { return fall(.containerDown("import of the base image: " + trouble), asked) }
+                    climbed("import")
                     create(asked)
                 })
         }
@@ -212,6 +225,7 @@ public final class Engine {
                 guard asked == round else { return }
                 // A container that was made but has no account must not be found and started by the next try.
                 if let trouble = reply.trouble { return discard("account: " + trouble, asked) }
+                climbed("create")
                 startContainer(asked)
             }
         }
@@ -233,6 +247,7 @@ public final class Engine {
         api.call("POST", "/containers/" + EngineSettings.container + "/start") { [self] reply in
             guard asked == round else { return }
             if let trouble = reply.trouble { return fall(.containerDown("start: " + trouble), asked) }
+            climbed("start")
             follow(asked)
         }
     }
@@ -258,6 +273,7 @@ public final class Engine {
             guard asked == round, isRunning else { return }
             if isThere {
                 failures = 0
+                climbed("greeting")
                 return tell(.containerUp)
             }
             guard Clock.bootNanoseconds() < end else { return fall(.containerDown("no sshd greets in the container"), asked) }

@@ -86,6 +86,10 @@ public struct Journal: Equatable, Sendable {
         case .quarantined:
             guard drive != nil else { throw reader.failure("drive", expected: "a drive in this stage", found: "nothing") }
         }
+        if stage == .live, tunnel == nil {
+            throw reader.failure("tunnel", expected: "a tunnel in this stage", found: "nothing")
+        }
+        if rented, expires == nil { throw reader.failure("expires", expected: "a time, for the lease is rented", found: "nothing") }
         try reader.finish()
     }
 

@@ -3,6 +3,8 @@ import Protocol
 // Drive, storage and erase: the events below the lease.
 extension Lifecycle {
     mutating func driveReady(_ found: Drive, at now: Instant) {
+        // Beside a drive in use another changes nothing: `drive` is where the end of the lease finds what to erase.
+        if let drive, isDriveInUse, drive.identity != found.identity { return noteForeign(found, expected: drive.identity) }
         drive = found
         note(.driveReady, ["drive": found.identity, "bytes": "\(found.bytes)"])
         switch state {
@@ -19,6 +21,17 @@ extension Lifecycle {
                 noteForeign(found, expected: erasure.drive)
             }
         case .registering, .preparing, .building, .offered, .leased: break
+        }
+    }
+
+    /// Whether `drive` is the one that the state is about: asked for, lived on, being opened or erased.
+    private var isDriveInUse: Bool {
+        switch state {
+        case .registering, .preparing, .building, .offered, .leased: true
+        case .waiting(let held): held?.storageBusy ?? false
+        case .suspended(let tenancy): tenancy.storageBusy
+        case .erasing(let erasure): erasure.isRunning
+        case .quarantined: false
         }
     }
 

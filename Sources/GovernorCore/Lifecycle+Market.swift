@@ -74,6 +74,15 @@ extension Lifecycle {
         note(.checkInFailed, ["reason": reason, "failures": "\(contact.failures)"])
     }
 
+    /// A market that lost a lease nobody rented can't rent it out: it is ended here too, and another is asked for. One that was rented goes
+    /// on to its known end, for a market that fell back to an old backup must not destroy it.
+    mutating func leaseUnknown(at now: Instant) {
+        guard contact.isUnderWay, tenancy != nil, !journal.rented else { return checkInFailed("the market knows no such lease", at: now) }
+        note(.endedByMarket, ["reason": "the market knows no such lease"])
+        contact.rest()
+        endLease(at: now)
+    }
+
     mutating func checkedIn(_ answer: CheckInAnswer, at now: Instant) {
         guard contact.isUnderWay else { return }
         let terms = answer.terms

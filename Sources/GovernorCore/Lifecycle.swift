@@ -114,6 +114,7 @@ public struct Lifecycle: Equatable, Sendable {
         case .tunnelRefused(let reason): tunnelDown(reason, refused: true, at: now)
         case .checkedIn(let answer): checkedIn(answer, at: now)
         case .checkInFailed(let reason): checkInFailed(reason, at: now)
+        case .leaseUnknown: leaseUnknown(at: now)
         case .erased(let report): erased(report, at: now)
         case .eraseFailed(let reason): eraseFailed(reason, at: now)
         case .deadline: deadline(at: now)
@@ -241,6 +242,8 @@ public struct Lifecycle: Equatable, Sendable {
             guard let drive = journal.drive else { return }
             let erasure = Erasure(lease: journal.lease, drive: drive)
             state = journal.stage == .erasing ? .erasing(erasure) : .quarantined(erasure)
+            // The last run may have ended between the journal and this; the drive may never come back.
+            if let lease = journal.lease { act(.destroyKey(lease)) }
         }
     }
 

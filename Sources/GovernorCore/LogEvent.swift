@@ -34,6 +34,7 @@ public enum LogEvent: Int, CaseIterable, Sendable {
     case eraseFailed = 1703
     case receiptKept = 1711
     case receiptFailed = 1712
+    case step = 1901
 
     /// The name in the log line.
     public var name: String {
@@ -72,6 +73,7 @@ public enum LogEvent: Int, CaseIterable, Sendable {
         case .eraseFailed: "lease.erase-failed"
         case .receiptKept: "receipt.kept"
         case .receiptFailed: "receipt.failed"
+        case .step: "step.done"
         }
     }
 

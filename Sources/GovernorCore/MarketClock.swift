@@ -13,10 +13,11 @@ public struct MarketClock: Equatable, Sendable {
     }
 
     private var anchor: Anchor?
-    /// The anchor that reads latest: a market that fell back and was mended must not look as if it jumped ahead.
-    private var latest: Anchor?
+    /// The first answer of this boot. What may be believed is counted from it and not from the last answer, or a market could creep ahead in
+    /// small steps; and a market that fell back and was mended does not look as if it jumped.
+    private var first: Anchor?
 
-    /// How far ahead of our own count an answer may be, in seconds.
+    /// How far ahead of our own count an answer may be, in seconds, beside a thousandth of the time since the first one (no crystal is worse).
     public static let tolerance: Int64 = 300
 
     /// A clock that nobody has set in this boot.
@@ -30,19 +31,17 @@ public struct MarketClock: Equatable, Sendable {
         anchor.map { $0.at.adding(seconds: time.seconds - $0.time.seconds) }
     }
 
-    /// Takes the time of an answer. False where it is more than 300 s ahead of our count since the earlier answers: a market whose clock
-    /// jumped must not end leases. A time behind our count is taken: it can only lengthen a lease.
+    /// Takes the time of an answer. False where it is too far ahead of our count since the first one: a market whose clock jumped must not
+    /// end leases. A time behind our count is taken: it can only lengthen a lease.
     public mutating func set(_ time: UnixTime, at now: Instant) -> Bool {
         let fresh = Anchor(time: time, at: now)
-        guard let latest else {
-            anchor = fresh
-            self.latest = fresh
-            return true
+        if let first {
+            let elapsed = now.seconds(since: first.at)
+            guard time.seconds <= first.time(at: now) + Self.tolerance + elapsed / 1_000 else { return false }
+        } else {
+            first = fresh
         }
-        let expected = latest.time(at: now)
-        guard time.seconds <= expected + Self.tolerance else { return false }
         anchor = fresh
-        if time.seconds >= expected { self.latest = fresh }
         return true
     }
 }

@@ -116,6 +116,8 @@ extension JSON {
         guard !bytes.isEmpty, bytes.count < Int(Int32.max) else {
             throw JSONError("", expected: "JSON", found: bytes.isEmpty ? "nothing" : "more than 2 GiB")
         }
+        // json-c takes a zero byte for the end of the text and would not look at what follows.
+        if let zero = bytes.firstIndex(of: 0) { throw JSONError("", expected: "JSON", found: "a zero byte at byte \(zero)") }
         let parser = tokener.raw
         let root = bytes.withUnsafeBytes { buffer in
             json_tokener_parse_ex(parser, buffer.bindMemory(to: CChar.self).baseAddress, Int32(bytes.count))
@@ -144,7 +146,13 @@ extension JSON {
         }
         switch json_object_get_type(node) {
         case json_type_boolean: self = .bool(json_object_get_boolean(node) != 0)
-        case json_type_int: self = .integer(json_object_get_int64(node))
+        case json_type_int:
+            let value = json_object_get_int64(node)
+            // json-c gives the nearest number it can hold for one that it can't.
+            guard value != .min, value != .max || json_object_get_uint64(node) == UInt64(Int64.max) else {
+                throw JSONError("", expected: "a whole number of at most 63 bits", found: "a longer one")
+            }
+            self = .integer(value)
         case json_type_double:
             let value = json_object_get_double(node)
             guard value.isFinite else { throw JSONError("", expected: "a finite number", found: "NaN or Infinity") }

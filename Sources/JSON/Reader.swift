@@ -42,9 +42,19 @@ public struct ObjectReader {
     }
 
     private func integer(_ value: JSON, _ key: String, _ range: ClosedRange<Int64>) throws(JSONError) -> Int64 {
-        guard let number = value.whole else { throw JSONError(place(key), expected: Self.words(range), found: value.kind) }
+        guard let number = value.whole ?? Self.integral(value) else {
+            throw JSONError(place(key), expected: Self.words(range), found: value.kind)
+        }
         guard range.contains(number) else { throw JSONError(place(key), expected: Self.words(range), found: "\(number)") }
         return number
+    }
+
+    /// `60.0` is a whole number too, as JSON Schema says: some writers know only one kind. Nil beyond 2^53, where a double skips some.
+    private static func integral(_ value: JSON) -> Int64? {
+        guard case .number(let number) = value, number.magnitude <= 9_007_199_254_740_992, number == number.rounded(.towardZero) else {
+            return nil
+        }
+        return Int64(number)
     }
 
     private static func words(_ range: ClosedRange<Int64>) -> String {

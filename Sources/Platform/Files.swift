@@ -42,6 +42,7 @@ public enum Files {
         let beside = path + ".new"
         do throws(SystemError) {
             let file = try FileDescriptor.open(beside, O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
+            guard fchmod(file.raw, mode) == 0 else { throw SystemError.last("fchmod") }
             try file.write(bytes)
             guard rename(beside, path) == 0 else { throw SystemError.last("rename") }
         } catch { throw error.within("publish " + path) }
@@ -84,7 +85,7 @@ public enum Files {
     public static func makeFolder(_ path: String, mode: mode_t = 0o700) throws(SystemError) {
         if mkdir(path, mode) == 0 { return }
         let failure = SystemError.last("mkdir " + path)
-        if failure.code == EEXIST { return }
+        if failure.code == EEXIST, let there = try status(path), clinux_is_directory(there.st_mode) { return }
         guard failure.code == ENOENT, path != parent(of: path) else { throw failure }
         try makeFolder(parent(of: path), mode: mode)
         guard mkdir(path, mode) == 0 || clinux_errno() == EEXIST else { throw .last("mkdir " + path) }

@@ -150,12 +150,12 @@ public func run(_ command: Command, outputLimit: Int = 1 << 20) throws(SystemErr
         if open[0].revents != 0 {
             let part = try reading.read(upTo: 65_536)
             if part.isEmpty { open[0].fd = -1 }
-            if printed.count < outputLimit { printed += part }
+            printed += part.prefix(outputLimit - printed.count)
         }
         if open[1].revents != 0 {
             let part = try complaining.read(upTo: 4_096)
             if part.isEmpty { open[1].fd = -1 }
-            if complained.count < 16_384 { complained += part }
+            complained += part.prefix(16_384 - complained.count)
         }
     }
     return Outcome(status: child.wait(), output: printed, complaint: complained)
@@ -185,15 +185,21 @@ func withCStrings<Result>(
     }
 }
 
-/// Our environment with some variables added, as a C array for the time of the call.
+/// Our environment with some variables added or replaced, as a C array for the time of the call. Of a name given twice the C library
+/// takes the first and a shell the last, so none is given twice.
 func withEnvironment<Result>(
     adding added: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
 ) -> Result {
     var variables: [String] = added
     var next = clinux_environment()
     while let place = next, let variable = place.pointee {
-        variables.append(String(cString: variable))
+        let ours = String(cString: variable)
+        if !added.contains(where: { $0.utf8.prefix(while: isNotEqualSign).elementsEqual(ours.utf8.prefix(while: isNotEqualSign)) }) {
+            variables.append(ours)
+        }
         next = place + 1
     }
     return withCStrings(variables, body)
 }
+
+private func isNotEqualSign(_ byte: UInt8) -> Bool { byte != UInt8(ascii: "=") }

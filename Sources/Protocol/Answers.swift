@@ -10,6 +10,24 @@ extension ObjectReader {
         return lease
     }
 
+    /// A string of printable ASCII: it goes into logs and listings as it is.
+    public mutating func plain(_ key: String, _ length: ClosedRange<Int>) throws(JSONError) -> String {
+        try plain(try string(key, length), key)
+    }
+
+    /// A string of printable ASCII, or nil where the key is absent.
+    public mutating func optionalPlain(_ key: String, _ length: ClosedRange<Int>) throws(JSONError) -> String? {
+        guard let text = try optionalString(key, length) else { return nil }
+        return try plain(text, key)
+    }
+
+    private func plain(_ text: String, _ key: String) throws(JSONError) -> String {
+        guard text.utf8.allSatisfy({ $0 < 0x80 }) else {
+            throw failure(key, expected: "printable ASCII", found: "something else")
+        }
+        return text
+    }
+
     /// A sane time.
     public mutating func time(_ key: String) throws(JSONError) -> UnixTime { UnixTime(try integer(key, UnixTime.sane)) }
 
@@ -144,7 +162,7 @@ public struct CheckInRequest: Equatable, Sendable {
         phase = try reader.word("phase", as: DevicePhase.self)
         tunnel = try reader.word("tunnel", as: TunnelState.self)
         uptime = try reader.integer("uptime", 0...Int64(UInt32.max))
-        fault = try reader.optionalString("fault", 1...64)
+        fault = try reader.optionalPlain("fault", 1...64)
         try reader.finish()
     }
 

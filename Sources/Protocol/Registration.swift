@@ -23,7 +23,7 @@ public struct Hardware: Equatable, Sendable {
     }
 
     init(_ reader: consuming ObjectReader) throws(JSONError) {
-        architecture = try reader.string("architecture", 1...32)
+        architecture = try reader.plain("architecture", 1...32)
         processors = try reader.integer("processors", 1...4_096)
         memoryMiB = try reader.integer("memoryMiB", 1...16_777_216)
         storageMiB = try reader.integer("storageMiB", 1...1_073_741_824)
@@ -67,7 +67,7 @@ public struct RegisterRequest: Equatable, Sendable {
         guard isEd25519Key(tunnelKey) else {
             throw reader.failure("tunnelKey", expected: "\"ssh-ed25519 \" and 68 base64 characters", found: "something else")
         }
-        governor = try reader.string("governor", 1...64)
+        governor = try reader.plain("governor", 1...64)
         hardware = try Hardware(try reader.object("hardware"))
         try reader.finish()
     }

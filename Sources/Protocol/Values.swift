@@ -75,6 +75,14 @@ public struct Secret: Equatable, Sendable, CustomStringConvertible {
     public var description: String { "•••" }
 }
 
+#if !hasFeature(Embedded)
+// Without this `dump`, and a failed #expect, would print the bytes as numbers.
+extension Secret: CustomReflectable {
+    /// Without children.
+    public var customMirror: Mirror { Mirror(self, children: []) }
+}
+#endif
+
 /// How the drive keeps a lease's data.
 public enum Encryption: String, CaseIterable, Sendable {
     /// LUKS2 with a key of its own for each lease.

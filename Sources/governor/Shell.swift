@@ -51,6 +51,7 @@ final class Shell {
             tell: { [self] news in heard(news) })
         world.engine = engine
         world.tunnel = tunnel
+        world.onStep = { [self] name, milliseconds in noteStep(name, milliseconds) }
         world.onProgress = { [self] progress in
             self.progress = progress
             publish()
@@ -91,7 +92,7 @@ final class Shell {
 
     func now() -> Instant { Instant(nanoseconds: Clock.bootNanoseconds()) }
 
-    /// False where the journal could not be written: nothing after it may be done until it is.
+    /// False where journal or account could not be written: nothing after it may be done until it is.
     private func perform(_ action: Action) -> Bool {
         switch action {
         case .journal(let journal): return write(journal)
@@ -101,7 +102,7 @@ final class Shell {
         case .register(let lease): register(lease)
         case .checkIn(let lease, let phase, let tunnel, let fault): checkIn(lease, phase, tunnel, fault)
         case .keepReceipt(let lease, let finished, let report): receipts.keep(lease, finished: finished, report)
-        case .keepAccount(let account): keep(account)
+        case .keepAccount(let account): return keep(account)
         case .prepareStorage: world.prepare { [self] trouble in feed(trouble.map { .storageFailed($0) } ?? .storageReady) }
         case .openStorage: world.open { [self] trouble in feed(trouble.map { .storageFailed($0) } ?? .storageReady) }
         case .startContainer: startContainer()
@@ -118,11 +119,7 @@ final class Shell {
         do throws(SystemError) {
             try Files.replace(layout.journalPath, with: journal.json.encoded(), mode: 0o600)
             return true
-        } catch {
-            write(Note(.journalFailed, ["reason": error.message]))
-            loop.after(milliseconds: 5_000) { [self] in work() }
-            return false
-        }
+        } catch { return tryAgain(Note(.journalFailed, ["reason": error.message])) }
     }
 
     private func wake(at moment: Instant?) {
@@ -169,6 +166,7 @@ final class Shell {
             case .answer(let answer):
                 feed(.checkedIn(answer))
                 receipts.send()
+            case .refused(let refusal) where refusal.code == .notFound: feed(.leaseUnknown)
             case .refused(let refusal): feed(.checkInFailed(refusal.code.rawValue + ": " + refusal.message))
             case .failed(let reason): feed(.checkInFailed(reason))
             }
@@ -199,10 +197,18 @@ final class Shell {
         }
     }
 
-    private func keep(_ account: Account) {
-        do throws(SystemError) { try AccountFile.write(account, layout.accountPath) } catch {
-            write(Note(.storageFailed, ["reason": error.message]))
-        }
+    private func keep(_ account: Account) -> Bool {
+        do throws(SystemError) {
+            try AccountFile.write(account, layout.accountPath)
+            return true
+        } catch { return tryAgain(Note(.storageFailed, ["reason": error.message])) }
+    }
+
+    /// What must be written before anything else is done is tried again after a pause; the actions behind it wait.
+    private func tryAgain(_ note: Note) -> Bool {
+        write(note)
+        loop.after(milliseconds: 5_000) { [self] in work() }
+        return false
     }
 
     private func destroyKey() {
@@ -243,12 +249,18 @@ final class Shell {
             progress = nil
             feed(.containerUp)
         case .containerDown(let reason): feed(.containerDown(reason))
+        case .climbed(let rung, let milliseconds): noteStep("engine-" + rung, milliseconds)
         case .importing(let done, let total):
             let percent = total > 0 ? done * 100 / total : 0
             guard progress?.percent != percent || progress?.step != "import" else { return }
             progress = Progress(step: "import", done: done, total: total, startedAt: progress?.step == "import" ? progress?.startedAt : nil)
             publish()
         }
+    }
+
+    /// How long a step took, for `--debug` and `make bench`.
+    private func noteStep(_ name: String, _ milliseconds: Int64) {
+        log.write(.debug, id: LogEvent.step.rawValue, LogEvent.step.name, [LogField("step", name), LogField("ms", milliseconds)])
     }
 
     /// Writes the status for `governor status`; in RAM, so it costs the card nothing.

@@ -50,7 +50,9 @@ final class World {
     var engine: Engine?
     var tunnel: Tunnel?
     var onProgress: (Progress?) -> Void = { _ in }
-    private var steps: [(@escaping () -> Void) -> Void] = []
+    /// A step's name and how long it took, milliseconds.
+    var onStep: (String, Int64) -> Void = { _, _ in }
+    private var steps: [(name: String, work: (@escaping () -> Void) -> Void)] = []
     private var isBusy = false
     private var progress: Progress?
 
@@ -61,23 +63,26 @@ final class World {
     }
 
     /// Puts a step behind those that wait. It calls its argument when it is done.
-    private func enqueue(_ step: @escaping (@escaping () -> Void) -> Void) {
-        steps.append(step)
+    private func enqueue(_ name: String, _ work: @escaping (@escaping () -> Void) -> Void) {
+        steps.append((name, work))
         next()
     }
 
     private func next() {
         guard !isBusy, !steps.isEmpty else { return }
         isBusy = true
-        steps.removeFirst()({ [self] in
+        let step = steps.removeFirst()
+        let started = Clock.bootNanoseconds()
+        step.work { [self] in
+            onStep(step.name, (Clock.bootNanoseconds() - started) / 1_000_000)
             isBusy = false
             next()
-        })
+        }
     }
 
     /// Looks at the drive.
     func inspect(_ completion: @escaping (Inspection) -> Void) {
-        enqueue { [self] done in
+        enqueue("storage-inspect") { [self] done in
             storage("inspect") { [self] outcome in
                 done()
                 completion(InspectionText.read(outcome, path: config.drive.path))
@@ -92,7 +97,7 @@ final class World {
     func open(_ completion: @escaping (String?) -> Void) { simple("open", completion) }
 
     private func simple(_ word: String, _ completion: @escaping (String?) -> Void) {
-        enqueue { [self] done in
+        enqueue("storage-" + word) { [self] done in
             storage(word) { outcome in
                 done()
                 completion(outcome.status == 0 ? nil : outcome.reason)
@@ -109,7 +114,7 @@ final class World {
     /// Ends everything that stands on the drive, destroys and verifies.
     func erase(_ completion: @escaping (Result<EraseReport, Trouble>) -> Void) {
         endServices()
-        enqueue { [self] done in
+        enqueue("storage-erase") { [self] done in
             storage("erase") { outcome in
                 done()
                 completion(EraseText.read(outcome))
@@ -118,14 +123,14 @@ final class World {
     }
 
     private func endServices() {
-        enqueue { [self] done in if let tunnel { tunnel.close(done) } else { done() } }
-        enqueue { [self] done in if let engine { engine.stop(done) } else { done() } }
-        enqueue { [self] done in runAll(layout.fence(config).lowering) { _ in done() } }
+        enqueue("tunnel-close") { [self] done in if let tunnel { tunnel.close(done) } else { done() } }
+        enqueue("engine-stop") { [self] done in if let engine { engine.stop(done) } else { done() } }
+        enqueue("fence-lower") { [self] done in runAll(layout.fence(config).lowering) { _ in done() } }
     }
 
     /// Raises bridge and walls. Nil, or why not.
     func raiseFence(_ completion: @escaping (String?) -> Void) {
-        enqueue { [self] done in
+        enqueue("fence-raise") { [self] done in
             runAll(layout.fence(config).raising) { trouble in
                 done()
                 completion(trouble)

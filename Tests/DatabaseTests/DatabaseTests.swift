@@ -116,7 +116,8 @@ private let now = UnixTime(1_800_000_000)
     }
 
     @Test func everyQueryIsGoodSQL() throws {
-        let database = try Database(try Scratch().file)
+        let scratch = try Scratch()
+        let database = try Database(scratch.file)
         for query in Query.allCases { _ = try database.connection.statement(query) }
     }
 

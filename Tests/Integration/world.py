@@ -184,7 +184,7 @@ class TunnelServer(Service):
             "HOST_KEY": self.host_key,
             "PID_FILE": self.space.folder / "sshd.pid",
             "USER": "nobody",
-            "KEYS_USER": "root",
+            "COMMAND_USER": "root",
             "MARKET": self.market.program,
             "DATA": self.market.data,
         }

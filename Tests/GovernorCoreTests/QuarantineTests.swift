@@ -1,0 +1,96 @@
+import Protocol
+import Testing
+
+@testable import GovernorCore
+
+/// Fail closed: a drive whose erase was not verified is offered to nobody.
+@Suite struct QuarantineTests {
+    @Test func `a failed erase registers nothing, however often it fails`() {
+        var device = Device.at(.erasing)
+        for _ in 1...20 {
+            #expect(device.feed(.eraseFailed("samples equal")).allSatisfy { !$0.isGrave })
+            #expect(device.life.phase == .quarantined && device.life.journal.clean == nil)
+            device.pass(seconds: 4_600)
+            #expect(device.life.phase == .erasing)
+        }
+    }
+
+    @Test func `tries come less and less often, an hour apart at most`() {
+        var device = Device.at(.erasing)
+        var gaps: [Int64] = []
+        for _ in 1...12 {
+            device.feed(.eraseFailed("samples equal"))
+            gaps.append((device.life.retryAt ?? device.now).seconds(since: device.now))
+            device.feed(.ownerActs)
+        }
+        #expect((7...12).contains(gaps[0]) && gaps[1] > gaps[0] && gaps[11] >= 2_700 && gaps.allSatisfy { $0 <= 4_500 })
+    }
+
+    @Test func `it survives a restart`() {
+        var device = Device.at(.quarantined).restarted()
+        #expect(device.life.phase == .quarantined && device.life.lamp == .sos)
+        #expect(device.feed(.driveReady(stick)) == [])
+        let journal = changed(device.life.journal) { $0.stage = .erasing }
+        #expect(device.feed(.deadline).suffix(2) == [.journal(journal), .erase(firstLease, drive: stick.identity)])
+    }
+
+    @Test func `after a restart another drive is not used instead`() {
+        var device = Device.at(.quarantined).restarted()
+        #expect(device.feed(.driveReady(otherStick)) == [] && device.notes.contains(.driveForeign))
+        #expect(device.pass(seconds: 100_000).allSatisfy { !$0.isGrave })
+    }
+
+    @Test func `the owner can't make it try without the drive`() {
+        var device = Device.at(.quarantinedAway)
+        #expect(device.feed(.ownerActs) == [] && device.life.phase == .quarantined)
+    }
+
+    @Test func `it is tried at once when the drive comes back`() {
+        var device = Device.at(.quarantinedAway)
+        device.feed(.driveReady(stick))
+        #expect(device.wake == device.now)
+        #expect(device.feed(.deadline).contains(.erase(firstLease, drive: stick.identity)))
+    }
+
+    @Test func `a failed clean-up before the first tenant is quarantined too`() {
+        var device = Device.at(.cleaning)
+        let journal = changed(device.life.journal) { $0.stage = .quarantined }
+        #expect(device.feed(.eraseFailed("write error")) == [.journal(journal)])
+        #expect(device.life.lamp == .sos)
+    }
+
+    @Test func `and cleaned when it works`() {
+        var device = Device.at(.cleaning)
+        device.feed(.eraseFailed("write error"))
+        let journal = changed(device.life.journal) { $0.stage = .cleaning }
+        #expect(device.feed(.ownerActs) == [.journal(journal), .erase(nil, drive: stick.identity)])
+        #expect(device.feed(.erased(report)).last == .drawLease)
+    }
+
+    @Test(arguments: LeaseState.allCases)
+    func `the market can't talk a device out of it`(state: LeaseState) {
+        var device = Device.at(.quarantined)
+        #expect(device.answer(state) == [] && device.life.phase == .quarantined)
+    }
+
+    @Test(arguments: [Stand.erasing, .cleaning])
+    func `an erase cut by a power failure is done again, whole`(stand: Stand) {
+        var device = Device.at(stand).restarted()
+        let again = device.feed(.driveReady(stick))
+        #expect(again.last == .erase(stand == .erasing ? firstLease : nil, drive: stick.identity))
+    }
+
+    @Test func `a drive that ended while away is erased when it is back, across a restart`() {
+        var device = Device.at(.suspended)
+        device.expire()
+        device = device.restarted()
+        #expect(device.feed(.driveReady(stick)) == [.erase(firstLease, drive: stick.identity)])
+    }
+
+    @Test func `a key whose destruction was cut by a power failure is destroyed at the next start`() {
+        var device = Device.at(.suspended)
+        device.expire()
+        var again = Device(device.life.journal)
+        #expect(again.feed(.started).contains(.destroyKey(firstLease)))
+    }
+}

@@ -1,0 +1,210 @@
+import Protocol
+
+@testable import GovernorCore
+
+/// A tiny world around a device: a card, a drive, a market, and a clock that goes on when the device is off. It performs actions, and
+/// keeps the promises by looking at the truth (what is on the drive, what the market sold), not at what the device believes.
+struct World {
+    /// What lies on the drive.
+    enum Content: Equatable { case unknown, clean, lease(LeaseID) }
+    /// What the market knows of a lease.
+    struct Sold: Equatable {
+        var state = LeaseState.offered
+        var expires: Int64?
+    }
+    /// What a market with a bug, a broken clock or an old backup says.
+    enum Lie: CaseIterable { case otherLease, otherEnded, forgot, earlier, future, futureEnded }
+    /// How the device came back.
+    enum Cut: CaseIterable { case reboot, restart }
+
+    // The truth.
+    var content = Content.unknown
+    var accountOnDrive: LeaseID?
+    var keys: Set<LeaseID> = []
+    var sold: [LeaseID: Sold] = [:]
+    var receipts: [LeaseID] = []
+    var registered: [LeaseID] = []
+    var drawn = 0
+    var isPlugged = true
+    var marketIsUp = true
+    /// Makes the market's answers untrue.
+    var lie: Lie?
+    var eraseFails = false
+    /// Seconds since noon by the market's clock, whatever the device does.
+    var elapsed: Int64 = 0
+
+    // The device.
+    var card = Journal()
+    var life: Lifecycle
+    var isMounted = false
+    var bootedAt: Int64 = 0
+    var wake: Instant?
+    var queue: [Event] = []
+    /// Performed so far; the world is cut before the action with the number `cutAt`.
+    var performed = 0
+    var cutAt: Int?
+    var cut = Cut.reboot
+    var broken: [String] = []
+    let seed: UInt64
+
+    init(seed: UInt64 = 1, card: Journal = Journal()) {
+        self.seed = seed
+        self.card = card
+        life = Lifecycle(journal: card, seed: seed)
+        boot()
+    }
+
+    var now: Instant { .seconds(elapsed - bootedAt + 20) }
+    var time: Int64 { noon + elapsed }
+
+    mutating func boot() {
+        life = Lifecycle(journal: card, seed: seed &+ UInt64(performed))
+        wake = nil
+        queue = [.started]
+        if isPlugged { queue.append(.driveReady(stick)) }
+    }
+
+    /// Power cut or kill -9: what was not performed is lost, and so are the answers on their way.
+    mutating func crash(_ how: Cut) {
+        if how == .reboot {
+            isMounted = false
+            elapsed += 60
+            bootedAt = elapsed
+        }
+        boot()
+    }
+
+    /// The next event, or the next deadline. False where nothing will ever happen again.
+    mutating func step() -> Bool {
+        if queue.isEmpty {
+            guard let wake else { return false }
+            if wake > now { elapsed += wake.seconds(since: now) + 1 }
+            queue.append(.deadline)
+        }
+        let event = queue.removeFirst()
+        let actions = life.handle(event, at: now)
+        for action in actions {
+            if case .log = action { continue }
+            if case .wake(let moment) = action {
+                wake = moment
+                continue
+            }
+            if performed == cutAt {
+                performed += 1
+                crash(cut)
+                return true
+            }
+            performed += 1
+            perform(action)
+        }
+        return true
+    }
+
+    private mutating func perform(_ action: Action) {
+        switch action {
+        case .journal(let journal): card = journal
+        case .drawLease:
+            drawn += 1
+            if let name = LeaseID(String(repeating: "0", count: 28) + String(10_000 + drawn).dropFirst()) {
+                queue.append(.leaseDrawn(name))
+            }
+        case .register(let lease): register(lease)
+        case .prepareStorage(let lease):
+            promise(content == .clean, "formatted what was not clean: \(content)")
+            promise(card.stage == .preparing && card.lease == lease && card.clean == nil, "formatted without a journal")
+            content = .lease(lease)
+            accountOnDrive = nil
+            keys.insert(lease)
+            isMounted = true
+            queue.append(isPlugged ? .storageReady : .storageFailed("no drive"))
+        case .openStorage(let lease):
+            promise(content == .lease(lease) && keys.contains(lease), "opened \(lease.text), found \(content)")
+            isMounted = isPlugged
+            queue.append(isPlugged ? .storageReady : .storageFailed("no drive"))
+        case .keepAccount: if case .lease(let lease) = content { accountOnDrive = lease }
+        case .startContainer(let lease):
+            promise(isMounted && content == .lease(lease) && accountOnDrive == lease, "started a container without its drive")
+            queue.append(.containerUp)
+        case .openTunnel: queue.append(.tunnelUp)
+        case .checkIn(let lease, let phase, let tunnel, let fault): checkIn(lease, phase, tunnel, fault)
+        case .tearDown: isMounted = false
+        case .destroyKey(let lease):
+            promiseOver(lease, "destroyed the key")
+            keys.remove(lease)
+        case .erase(let lease, let drive): erase(lease, drive)
+        case .keepReceipt(let lease, _, _):
+            promise(content == .clean, "a receipt for a drive that is not clean")
+            receipts.append(lease)
+            if sold[lease] != nil { sold[lease]?.state = .ended }
+        case .authorize, .log, .wake: break
+        }
+    }
+
+    private mutating func register(_ lease: LeaseID) {
+        promise(content == .clean, "registered a drive that is not clean: \(content)")
+        promise(card.lease == lease, "registered a lease that the card does not know")
+        promise(sold[lease]?.state != .rented, "registered a rented lease again")
+        registered.append(lease)
+        guard marketIsUp else { return queue.append(.registrationFailed("HTTP 503")) }
+        for (name, other) in sold where name != lease && other.state == .offered { sold[name]?.state = .ended }
+        if sold[lease] == nil { sold[lease] = Sold() }
+        queue.append(.registered(RegisterAnswer(terms: terms(lease), account: renter)))
+    }
+
+    private mutating func checkIn(_ lease: LeaseID, _ phase: DevicePhase, _ tunnel: TunnelState, _ fault: String?) {
+        guard marketIsUp, var known = sold[lease] else { return queue.append(.checkInFailed(marketIsUp ? "HTTP 404" : "timeout")) }
+        // Somebody rents what is offered and whole.
+        if known.state == .offered, phase == .offered, tunnel == .up, fault == nil {
+            known.state = .rented
+            known.expires = time + 3_600
+        }
+        if known.state == .rented, let expires = known.expires, expires <= time { known.state = .ended }
+        sold[lease] = known
+        queue.append(.checkedIn(CheckInAnswer(terms: lying(terms(lease)))))
+    }
+
+    /// The terms as a lying market tells them. The first answer after a boot is believed, so its clock is right.
+    private func lying(_ terms: LeaseTerms) -> LeaseTerms {
+        var terms = terms
+        switch lie {
+        case .otherLease: terms.lease = lease("f")
+        case .otherEnded: (terms.lease, terms.state) = (lease("f"), .ended)
+        case .forgot where terms.state == .rented: (terms.state, terms.expires) = (.offered, nil)
+        case .earlier where card.rented: terms.expires = terms.expires.map { UnixTime($0.seconds - 1_800) }
+        case .future where life.clock.time(at: now) != nil: terms.time = UnixTime(2_147_483_648)
+        case .futureEnded where life.clock.time(at: now) != nil: (terms.time, terms.state) = (UnixTime(2_147_483_648), .ended)
+        default: break
+        }
+        return terms
+    }
+
+    private func terms(_ lease: LeaseID) -> LeaseTerms {
+        LeaseTerms(
+            lease: lease, time: UnixTime(time), state: sold[lease]?.state ?? .ended, expires: sold[lease]?.expires.map { UnixTime($0) },
+            checkInSeconds: 600, sshKeys: [], tunnel: target())
+    }
+
+    private mutating func erase(_ lease: LeaseID?, _ drive: String) {
+        promise(card.drive == drive && card.stage == (lease == nil ? .cleaning : .erasing) && card.clean == nil, "erased without a journal")
+        if case .lease(let there) = content { promiseOver(there, "erased") }
+        if eraseFails {
+            content = .unknown
+            return queue.append(.eraseFailed("write error"))
+        }
+        guard isPlugged else { return queue.append(.eraseFailed("no drive")) }
+        content = .clean
+        isMounted = false
+        if let lease { keys.remove(lease) }
+        queue.append(.erased(report))
+    }
+
+    /// Promise 1: what somebody rents is not touched before its end.
+    private mutating func promiseOver(_ lease: LeaseID, _ what: String) {
+        guard let known = sold[lease], known.state == .rented, let expires = known.expires else { return }
+        promise(expires <= time, "\(what) of \(lease.text), rented until \(expires), at \(time)")
+    }
+
+    mutating func promise(_ held: Bool, _ what: String) {
+        if !held { broken.append("action \(performed): " + what) }
+    }
+}
