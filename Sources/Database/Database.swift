@@ -11,6 +11,7 @@ import Protocol
 public final class Database: Ledger {
     let connection: Connection
     private var isBatching = false
+    private var isBatchLost = false
     private var knownRules: Rules?
 
     /// Opens the file, makes it (mode 0600) where there is none, and brings its tables up to date.
@@ -78,6 +79,10 @@ public final class Database: Ledger {
     /// Commits and syncs what was written since `beginBatch`. Where this throws nothing of it was kept.
     public func commitBatch() throws(MarketError) {
         isBatching = false
+        if isBatchLost {
+            isBatchLost = false
+            throw .failed(LedgerError(0, "database: the transaction was rolled back under way"))
+        }
         guard connection.isInTransaction else { return }
         do throws(MarketError) { try connection.run(.commit, []) } catch {
             knownRules = nil
@@ -88,6 +93,8 @@ public final class Database: Ledger {
 
     /// A transaction of its own, or a savepoint of the open batch.
     public func atomically<Result>(_ body: () throws(MarketError) -> Result) throws(MarketError) -> Result {
+        // What came earlier in this batch is gone; a new transaction would let its answers out as if it were kept.
+        guard !isBatchLost else { throw .failed(LedgerError(0, "database: the batch is lost")) }
         if !connection.isInTransaction {
             try connection.run(.begin, [])
             knownRules = nil
@@ -105,10 +112,13 @@ public final class Database: Ledger {
             try connection.run(end, [])
             return result
         } catch {
+            knownRules = nil
             // A full disk makes SQLite roll back all of the transaction by itself; then there is nothing to undo.
             if connection.isInTransaction {
                 try connection.run(undo, [])
                 if undo == .undo { try connection.run(.release, []) }
+            } else if isBatching {
+                isBatchLost = true
             }
             throw error
         }

@@ -103,7 +103,8 @@ public enum Inspect {
         for file in ["device/serial", "serial", "device/wwid", "wwid"] {
             guard let bytes = try? Files.read("/sys/class/block/" + name + "/" + file, limit: 512) else { continue }
             let text = String(decoding: bytes.filter { $0 > 0x20 && $0 < 0x7F }, as: UTF8.self)
-            if !text.isEmpty { return "serial:" + text }
+            // What a driver prints that knows none (User-Mode Linux's ubd): every one of its drives would be the same.
+            if !text.isEmpty && text != "(null)" { return "serial:" + text }
         }
         return "path:" + path
     }

@@ -61,7 +61,7 @@ let version = "0.1.0"
         governor \(version): turns this machine into a server that somebody can rent
 
         usage: governor COMMAND [OPTIONS]
-          run                 do it; one process a device
+          run                 do it; one process a device. TERM ends it and drops nobody; HUP tries again at once
           status [--json]     what it is doing
           halt                end container, engine and tunnel and close the drive; the lease and its data stay
           storage inspect     look at the drive; changes nothing

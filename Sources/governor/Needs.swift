@@ -7,7 +7,8 @@ import Storage
 enum Needs {
     static func check(_ layout: Layout, _ config: Config) throws(StartError) {
         guard Invocation.isRoot else { throw StartError(status: Exit.noPermission, message: "must be root; try: sudo governor run") }
-        for (program, package) in programs where !isInstalled(program) {
+        let needed = config.network.usesNftables ? programs + [("nft", "nftables")] : programs
+        for (program, package) in needed where !isInstalled(program) {
             throw lack("the program " + program, "apt-get install " + package)
         }
         try checkKernel()
@@ -28,7 +29,7 @@ enum Needs {
     }
 
     private static let programs = [
-        ("dockerd", "docker.io"), ("ssh", "openssh-client"), ("ssh-keygen", "openssh-client"), ("ip", "iproute2"), ("nft", "nftables"),
+        ("dockerd", "docker.io"), ("ssh", "openssh-client"), ("ssh-keygen", "openssh-client"), ("ip", "iproute2"),
         ("mkfs.ext4", "e2fsprogs"), ("blkid", "util-linux"), ("newuidmap", "uidmap"),
     ]
 

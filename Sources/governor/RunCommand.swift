@@ -54,8 +54,11 @@ enum RunCommand {
             let loop = try EventLoop()
             let shell = try Shell(loop: loop, layout: layout, config: config, journal: journal, tunnelKey: tunnelKey, log: log)
             loop.watch(signals) { _ in
+                let number = clinux_read_signal(signals)
+                // The owner says: try again now what waits for its next try.
+                if number == SIGHUP { return shell.feed(.ownerActs) }
                 // Container, engine and tunnel go on: a restart drops nobody.
-                shell.write(Note(.stopping, ["signal": "\(clinux_read_signal(signals))"]))
+                shell.write(Note(.stopping, ["signal": "\(number)"]))
                 loop.stop()
             }
             shell.start()

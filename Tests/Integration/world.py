@@ -168,8 +168,9 @@ class TunnelServer(Service):
         self.made_privsep = False
 
     def prepare(self):
-        """Makes the host key, fills in the configuration, and tells the market of it."""
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.host_key)
+        """Makes the host key if there is none, fills in the configuration, and tells the market of it."""
+        if not self.host_key.exists():
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.host_key)
         text = (ROOT / "board" / "market" / "sshd_config").read_text()
         values = {
             "PORT": self.port,
