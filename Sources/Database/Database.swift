@@ -66,6 +66,10 @@ public final class Database: Ledger {
         }
     }
 
+    /// Empties the write-ahead log, so that what was deleted (a password that its renter has now) stands in no file any more. Waits for
+    /// who reads just now, and leaves it to the next time where that takes long.
+    public func forgetHistory() throws(MarketError) { try connection.execute("PRAGMA wal_checkpoint(TRUNCATE)") }
+
     /// From now on until `commitBatch` all `atomically` share one transaction, which begins with the first of them.
     public func beginBatch() { isBatching = true }
 
