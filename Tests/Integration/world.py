@@ -324,15 +324,9 @@ class Device(Service):
     def pull_the_plug(self):
         """What a reboot does: every process of ours dies at once, mounts and loops are gone, what lay in RAM too."""
         self.end(signal.SIGKILL)
-        for _ in range(3):
-            for pid in pids_naming(str(self.run_folder)):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            time.sleep(0.2)
-        unmount_all(str(self.run_folder))
+        end_all(str(self.run_folder))
         run("ip", "link", "delete", self.bridge, check=False)
+        run("nft", "delete", "table", "ip", f"sublet-{self.bridge}", check=False)
         shutil.rmtree(self.run_folder, ignore_errors=True)
 
     def remove(self):
@@ -361,6 +355,21 @@ def pids_naming(text):
         if text.encode() in command or text.encode() in mounts:
             found.append(int(entry))
     return found
+
+
+def end_all(folder):
+    """Kills every process that names a folder, and unmounts what is there."""
+    for _ in range(3):
+        found = pids_naming(folder)
+        if not found:
+            break
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.2)
+    unmount_all(folder)
 
 
 def unmount_all(folder):
