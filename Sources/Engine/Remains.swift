@@ -42,7 +42,9 @@ final class Remains {
     private func removeShimSockets() {
         let tasks = execRoot + "/containerd/daemon/io.containerd.runtime.v2.task/moby"
         for name in Files.names(in: tasks) {
-            guard let bytes = try? Files.read(tasks + "/" + name + "/address", limit: 4_096), bytes.starts(with: "unix:///".utf8) else { continue }
+            guard let bytes = try? Files.read(tasks + "/" + name + "/address", limit: 4_096), bytes.starts(with: "unix:///".utf8) else {
+                continue
+            }
             unlink(String(decoding: bytes.dropFirst(7), as: UTF8.self))
         }
     }
