@@ -141,8 +141,15 @@ public enum Luks {
 
     /// Whether this kernel has device-mapper with dm-crypt, without which nothing can be opened.
     public static func isSupported() -> Bool {
-        if !Files.exists("/dev/mapper/control") { _ = try? tool(["modprobe", "dm-crypt"]) }
-        return Files.exists("/dev/mapper/control")
+        if hasDeviceMapper() { return true }
+        _ = try? tool(["modprobe", "dm-crypt"])
+        return hasDeviceMapper()
+    }
+
+    /// The node /dev/mapper/control proves nothing: libdevmapper makes it where the kernel has no driver behind it.
+    private static func hasDeviceMapper() -> Bool {
+        guard let bytes = try? Files.read("/proc/misc", limit: 65_536) else { return false }
+        return bytes.split { $0 == 0x0A || $0 == 0x20 }.contains { $0.elementsEqual("device-mapper".utf8) }
     }
 }
 

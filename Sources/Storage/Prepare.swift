@@ -54,7 +54,7 @@ extension Volume {
             for entry in Mounts.within(mountPoint) where umount2(entry.point, Int32(UMOUNT_NOFOLLOW)) != 0 { isLeft = true }
             if !isLeft && Mounts.within(mountPoint).isEmpty { break }
             guard attempt < 19 else { throw StorageError("unmount " + mountPoint + ": still in use", code: EBUSY) }
-            Holders.end(of: mountPoint)
+            Holders.release(mountPoint)
             usleep(100_000)
         }
         for attempt in 0..<20 {
@@ -63,7 +63,7 @@ extension Volume {
                 break
             } catch {
                 guard error.code == EBUSY, attempt < 19 else { throw error }
-                Holders.end(of: mountPoint)
+                Holders.release(mountPoint)
                 usleep(100_000)
             }
         }
@@ -77,7 +77,7 @@ extension Volume {
         while try isHeld() {
             guard tries < 50 else { throw StorageError(path + " is still in use by something that is not ours", code: EBUSY) }
             tries += 1
-            Holders.end(of: mountPoint)
+            Holders.release(mountPoint)
             usleep(100_000)
         }
     }
@@ -133,38 +133,5 @@ extension Volume {
             guard CLinux.mount(device, mountPoint, "ext4", flags, nil) == 0 else { throw .last("mount " + device) }
             guard chmod(mountPoint, 0o711) == 0 else { throw .last("chmod " + mountPoint) }
         }
-    }
-}
-
-/// Processes that keep a mount alive from another mount namespace: a container's, or a shim left behind by a killed engine.
-enum Holders {
-    /// Kills every process, ours excepted, that has the folder among the sources of its mounts or works in it.
-    static func end(of mountPoint: String) {
-        let own = mountNamespace(of: "self")
-        for name in Files.names(in: "/proc") {
-            guard let pid = Int32(name), pid > 1, pid != getpid(), let identity = ProcessIdentity.of(pid) else { continue }
-            if worksIn(mountPoint, pid) || (mountNamespace(of: name) != own && mountsFrom(mountPoint, pid)) { identity.send(SIGKILL) }
-        }
-    }
-
-    private static func link(_ path: String) -> String {
-        var buffer = [UInt8](repeating: 0, count: 4_096)
-        let count = buffer.withUnsafeMutableBytes { bytes in bytes.baseAddress.map { readlink(path, $0, 4_096) } ?? -1 }
-        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : ""
-    }
-
-    private static func mountNamespace(of process: String) -> String { link("/proc/" + process + "/ns/mnt") }
-
-    private static func worksIn(_ folder: String, _ pid: Int32) -> Bool {
-        let inside = Array((folder + "/").utf8)
-        var paths = [link("/proc/\(pid)/cwd"), link("/proc/\(pid)/exe"), link("/proc/\(pid)/root")]
-        for descriptor in Files.names(in: "/proc/\(pid)/fd") { paths.append(link("/proc/\(pid)/fd/" + descriptor)) }
-        return paths.contains { $0 == folder || $0.utf8.starts(with: inside) }
-    }
-
-    /// An overlay names its layers' folders in its options, a bind mount the source: either way the folder's path stands in mountinfo.
-    private static func mountsFrom(_ folder: String, _ pid: Int32) -> Bool {
-        guard let bytes = try? Files.read("/proc/\(pid)/mountinfo", limit: 8 << 20) else { return false }
-        return contains(bytes, folder + "/")
     }
 }

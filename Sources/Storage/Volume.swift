@@ -98,9 +98,9 @@ public enum Mounts {
     /// What is mounted at a folder, nil where nothing is.
     public static func at(_ point: String) -> Entry? { all().last { $0.point == point } }
 
-    /// Every mount at a folder or below it, the newest first: the order to unmount in.
-    static func within(_ point: String) -> [Entry] {
-        all().filter { $0.point == point || $0.point.utf8.starts(with: (point + "/").utf8) }.reversed()
+    /// Every mount at a folder or below it as a process sees it, the newest first: the order to unmount in.
+    static func within(_ point: String, of process: String = "self") -> [Entry] {
+        read("/proc/" + process + "/mountinfo").filter { $0.point == point || $0.point.utf8.starts(with: (point + "/").utf8) }.reversed()
     }
 
     private static func read(_ path: String) -> [Entry] {

@@ -66,7 +66,10 @@ struct Config: Equatable {
         var reader = try ObjectReader(json)
         server = try Self.server(&reader)
         let id = try reader.string("deviceId", 1...64)
-        guard let device = DeviceID(id) else { throw reader.failure("deviceId", expected: DeviceID.form, found: "\"" + id + "\"") }
+        // The GUID of zeros is what programs write where they have none.
+        guard let device = DeviceID(id), id.utf8.contains(where: { $0 != UInt8(ascii: "0") && $0 != UInt8(ascii: "-") }) else {
+            throw reader.failure("deviceId", expected: DeviceID.form, found: "\"" + id + "\"")
+        }
         self.device = device
         let secret = try reader.string("deviceKey", 1...128)
         guard secret.utf8.count == 64, secret.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }) else {
@@ -104,8 +107,16 @@ struct Config: Equatable {
             let port = String(decoding: parts[1], as: UTF8.self)
             guard let number = Int(port), (1...65_535).contains(number) else { throw wrong("the port \"" + port + "\"") }
         }
-        guard !isPlain || host == "localhost" || host.utf8.starts(with: "127.".utf8) else { throw wrong("http to \"" + host + "\"") }
+        guard !isPlain || isLoopback(host) else { throw wrong("http to \"" + host + "\"") }
         return (isPlain ? "http://" : "https://") + String(decoding: rest, as: UTF8.self)
+    }
+
+    /// `localhost` or `127.a.b.c`. A name such as 127.0.0.1.example is somebody else's.
+    private static func isLoopback(_ host: String) -> Bool {
+        if host == "localhost" { return true }
+        let parts = host.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        return parts.count == 4 && parts[0].elementsEqual("127".utf8)
+            && parts.allSatisfy { UInt8(String(decoding: Array($0), as: UTF8.self)) != nil }
     }
 }
 

@@ -87,11 +87,12 @@ class House:
             session.end()
         for part in self.devices + self.parts:
             part.remove()
+        left = [f"container {folder.name}" for device in self.devices for folder in device.containers()]
         for name in ("sshd", "market"):
             if hasattr(self, name):
                 getattr(self, name).end()
         self.space.remove()
-        return self.space.left_behind()
+        return "; ".join(filter(None, [*left, self.space.left_behind()]))
 
 
 class Session(world.Service):

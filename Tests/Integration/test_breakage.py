@@ -4,15 +4,15 @@ One device and one renter; each test breaks one thing and waits until all is who
 three seconds of refusal.
 """
 
-import json
 import os
 import signal
+import subprocess
 import time
 
 import pytest
-from house import as_root, raw_count, try_login
+from house import as_root, child_text, raw_count, try_login
 from ports import Occupant
-from traces import pids_naming
+from traces import comm, pids_naming
 from world import run, ssh, wait_for
 
 MARKER = b"sublet-marker-" + os.urandom(16).hex().encode()
@@ -152,10 +152,22 @@ def test_a_stolen_port_moves_the_lease(house, device, access):
     thief.remove()
 
 
-def test_an_end_without_an_engine(house, device, access):
-    """The lease ends while dockerd is dead and the container still runs: container and shim are ended all the same, the drive is erased."""
+@pytest.fixture
+def bystander(house):
+    """Somebody on the device who works in a mount namespace of his own, begun as a copy of the device's."""
+    process = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "300"])
+    wait_for("the copy", lambda: os.readlink(f"/proc/{process.pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt"), 10)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_an_end_without_an_engine(house, device, access, bystander):
+    """The lease ends while dockerd is dead and the container still runs: container and shim are ended all the same, and the drive is let go
+    of and erased. A bystander whose namespace has copies of the mounts is not hurt, and can't keep the data alive."""
     container = device.container_pid()
     assert raw_count(device.drive, MARKER) > 0
+    assert str(device.mount) in child_text(bystander.pid, "mountinfo")
     governor = device.process.pid
     os.kill(governor, signal.SIGSTOP)
     os.kill(device.engine_pid(), signal.SIGKILL)
@@ -164,6 +176,7 @@ def test_an_end_without_an_engine(house, device, access):
     os.kill(governor, signal.SIGCONT)
     device.wait_event("lease.erased", 2, seconds=60)
     assert not os.path.exists(f"/proc/{container}") and raw_count(device.drive, MARKER) == 0
+    assert bystander.poll() is None and str(device.mount) not in child_text(bystander.pid, "mountinfo")
     device.wait_until("offered")
-    ours = [json.dumps(open(f"/proc/{pid}/comm").read().strip()) for pid in pids_naming(str(device.run_folder))]
-    assert ours.count('"dockerd"') == 1 and ours.count('"docker-init"') == 1, ours
+    names = [comm(pid) for pid in pids_naming(str(device.run_folder))]
+    assert (names.count("dockerd"), names.count("docker-init")) == (1, 1), names

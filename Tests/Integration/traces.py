@@ -1,7 +1,7 @@
 """What a world may leave behind on a machine, and how its processes are known among everybody else's.
 
 Other people's engines come and go on the same machine, so nothing is counted: a trace is ours if it bears the world's name (the folder
-that no other world has), the prefix of its bridges, or one of its ports; or if it is a dead thing that was not there before.
+that no other world has), the prefix of its bridges, or one of its ports.
 """
 
 import glob
@@ -28,19 +28,18 @@ def _read(path):
 
 
 def pids_naming(text):
-    """Processes that have a text in their command line, their first environment, or among the sources of their mounts; ours excepted."""
+    """Processes that have a text in their command line, their first environment, or among the sources of their root; ours excepted.
+
+    The root tells a container's processes. All of their mounts must not be asked: somebody's `unshare --mount` has copies of ours.
+    """
     found, own = [], {os.getpid(), os.getppid()}
-    own_namespace = os.readlink("/proc/self/ns/mnt")
+    wanted = text.encode()
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) in own:
             continue
-        told = _read(f"/proc/{entry}/cmdline") + _read(f"/proc/{entry}/environ")
-        try:
-            if os.readlink(f"/proc/{entry}/ns/mnt") != own_namespace:
-                told += _read(f"/proc/{entry}/mountinfo")
-        except OSError:
-            continue
-        if text.encode() in told:
+        told = [_read(f"/proc/{entry}/cmdline"), _read(f"/proc/{entry}/environ")]
+        told += [line for line in _read(f"/proc/{entry}/mountinfo").splitlines() if line.split()[4:5] == [b"/"]]
+        if any(wanted in words for words in told):
             found.append(int(entry))
     return found
 
@@ -80,12 +79,6 @@ def lines(*words):
         return []
 
 
-def empty_control_groups():
-    """Folders of containers in which nobody lives any more."""
-    places = [place for pattern in ("docker/*", "*/docker/*", "system.slice/docker-*") for place in glob.glob("/sys/fs/cgroup/" + pattern)]
-    return [place for place in places if len(os.path.basename(place)) >= 64 and _read(place + "/cgroup.procs") == b""]
-
-
 def forget_containers(folders):
     """Removes what a power cut takes with it and a kill does not: control groups and the shims' sockets. Shims work in the folders."""
     for folder in folders:
@@ -96,27 +89,9 @@ def forget_containers(folders):
             os.rmdir(place)
 
 
-def dead_shim_sockets():
-    """Sockets of containerd's shims at which nobody listens."""
-    alive = pathlib.Path("/proc/net/unix").read_text()
-    return [path for path in glob.glob("/run/containerd/s/*") if path not in alive]
-
-
-def lone_ends():
-    """Ends of virtual cables that hang on no bridge: their container or their bridge is gone."""
-    cables = [name for name in os.listdir("/sys/class/net") if name.startswith("veth")]
-    return [name for name in cables if not os.path.exists(f"/sys/class/net/{name}/master")]
-
-
 def snapshot():
-    """What is there before a world is built; the things that bear a world's name need no memory."""
-    return {
-        "namespaces": lines("ip", "netns", "list"),
-        "control groups": empty_control_groups(),
-        "shim sockets": dead_shim_sockets(),
-        "cables": lone_ends(),
-        "folders": [folder for folder in ("/run/sshd", "/etc/docker", "/var/lib/docker") if os.path.exists(folder)],
-    }
+    """Folders of the machine's own that an engine may make, before a world is built; all else of a world bears its name."""
+    return {"folders": [folder for folder in ("/etc/docker", "/var/lib/docker", "/var/lib/containerd") if os.path.exists(folder)]}
 
 
 def _traces(before, name, bridges, ports):

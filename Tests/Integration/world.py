@@ -225,7 +225,8 @@ class TunnelServer(Service):
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        if self.made_privsep:
+        # Another world's server needs the folder as long as it runs.
+        if self.made_privsep and not pids_naming("/sshd_config"):
             try:
                 os.rmdir("/run/sshd")
             except OSError:
@@ -347,8 +348,8 @@ class Device(Service):
         shutil.rmtree(self.run_folder, ignore_errors=True)
 
     def containers(self):
-        """The containers of the private engine, by the folders that their shims work in."""
-        return [pathlib.Path(path).parent for path in self.run_folder.glob("engine/containerd/daemon/*/*/*/address")]
+        """The containers of the private engine that were not deleted, by the folders that their shims work in."""
+        return [path.parent for path in self.run_folder.glob("engine/containerd/daemon/*/*/*/address")]
 
     def remove(self):
         """Leaves nothing, whatever state it was in."""
