@@ -43,6 +43,7 @@ let package = Package(
         room("Protocol", ["JSON"]),
         room("EventLoop", ["CCurl", "CLinux", "Platform"], links: ["curl"]),
 
+        room("Commands", ["CLinux", "Platform"]),
         room("GovernorCore", ["JSON", "Protocol"]),
         room("Storage", ["CCryptsetup", "CLinux", "Platform"], links: ["cryptsetup"]),
         room("Engine", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
@@ -52,14 +53,15 @@ let package = Package(
         program(
             "governor",
             [
-                "CLinux", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "MarketClient", "Platform", "Protocol",
+                "CLinux", "Commands", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "MarketClient", "Platform",
+                "Protocol",
                 "Storage", "Tunnel",
             ]),
 
         room("MarketCore", ["Crypto", "JSON", "Protocol"]),
         room("Database", ["CSQLite", "JSON", "MarketCore", "Platform"], links: ["sqlite3"]),
         room("Web", ["CMicrohttpd", "CLinux", "Platform"], links: ["microhttpd"]),
-        program("market", ["CLinux", "Crypto", "Database", "JSON", "MarketCore", "Platform", "Protocol", "Web"]),
+        program("market", ["CLinux", "Commands", "Crypto", "Database", "JSON", "MarketCore", "Platform", "Protocol", "Web"]),
 
         tests("Platform", ["Platform"]),
         tests("JSON", ["JSON"]),

@@ -11,6 +11,7 @@ import Protocol
 public final class Database: Ledger {
     let connection: Connection
     private var isBatching = false
+    private var isBatchLost = false
     private var knownRules: Rules?
 
     /// Opens the file, makes it (mode 0600) where there is none, and brings its tables up to date.
@@ -65,6 +66,10 @@ public final class Database: Ledger {
         }
     }
 
+    /// Empties the write-ahead log, so that what was deleted (a password that its renter has now) stands in no file any more. Waits for
+    /// who reads just now, and leaves it to the next time where that takes long.
+    public func forgetHistory() throws(MarketError) { try connection.execute("PRAGMA wal_checkpoint(TRUNCATE)") }
+
     /// From now on until `commitBatch` all `atomically` share one transaction, which begins with the first of them.
     public func beginBatch() { isBatching = true }
 
@@ -74,6 +79,10 @@ public final class Database: Ledger {
     /// Commits and syncs what was written since `beginBatch`. Where this throws nothing of it was kept.
     public func commitBatch() throws(MarketError) {
         isBatching = false
+        if isBatchLost {
+            isBatchLost = false
+            throw .failed(LedgerError(0, "database: the transaction was rolled back under way"))
+        }
         guard connection.isInTransaction else { return }
         do throws(MarketError) { try connection.run(.commit, []) } catch {
             knownRules = nil
@@ -84,6 +93,8 @@ public final class Database: Ledger {
 
     /// A transaction of its own, or a savepoint of the open batch.
     public func atomically<Result>(_ body: () throws(MarketError) -> Result) throws(MarketError) -> Result {
+        // What came earlier in this batch is gone; a new transaction would let its answers out as if it were kept.
+        guard !isBatchLost else { throw .failed(LedgerError(0, "database: the batch is lost")) }
         if !connection.isInTransaction {
             try connection.run(.begin, [])
             knownRules = nil
@@ -101,10 +112,13 @@ public final class Database: Ledger {
             try connection.run(end, [])
             return result
         } catch {
+            knownRules = nil
             // A full disk makes SQLite roll back all of the transaction by itself; then there is nothing to undo.
             if connection.isInTransaction {
                 try connection.run(undo, [])
                 if undo == .undo { try connection.run(.release, []) }
+            } else if isBatching {
+                isBatchLost = true
             }
             throw error
         }
@@ -121,28 +135,33 @@ public final class Database: Ledger {
         return rules
     }
 
+    /// Replaces the rules.
     public func setRules(_ rules: Rules) throws(MarketError) {
         try connection.run(.setRules, [.integer(rules.checkInSeconds), .integer(rules.refusedSeconds)])
         knownRules = nil
     }
 
+    /// Adds an owner; false where there is one of that name.
     public func addOwner(_ name: String, at now: UnixTime) throws(MarketError) -> Bool {
         try connection.run(.addOwner, [.text(name), .integer(now.seconds)])
         return connection.changes == 1
     }
 
+    /// Whether there is an owner of that name.
     public func hasOwner(_ name: String) throws(MarketError) -> Bool {
         var found = false
         try connection.read(.owner, [.text(name)]) { _ in found = true }
         return found
     }
 
+    /// The receipt of a lease.
     public func receipt(of lease: LeaseID) throws(MarketError) -> ReceiptRecord? {
         var found: ReceiptRecord?
         try connection.read(.receipt, [.text(lease.text)]) { row throws(MarketError) in found = try row.receipt() }
         return found
     }
 
+    /// Keeps a receipt.
     public func addReceipt(_ receipt: ReceiptRecord) throws(MarketError) {
         try connection.run(
             .addReceipt,

@@ -32,6 +32,7 @@ public final class Engine {
     private let tell: (EngineNews) -> Void
     private let api: DockerAPI
     private let greeting: Greeting
+    private let remains: Remains
     /// The account for a container that must be made; read from the drive by whoever knows where it lies.
     private let account: () -> Account?
     private var keys: [String] = []
@@ -55,6 +56,7 @@ public final class Engine {
         self.tell = tell
         api = DockerAPI(loop: loop, socket: settings.socket)
         greeting = Greeting(loop: loop)
+        remains = Remains(loop: loop, execRoot: settings.execRoot)
     }
 
     /// Brings up whatever is missing and keeps it up until `stop` or `abandon`.
@@ -83,16 +85,16 @@ public final class Engine {
         unwatch()
     }
 
-    /// Kills the container and ends dockerd; `done` when it is gone.
+    /// Kills the container and ends dockerd; `done` when it is gone, with all that it may have left.
     public func stop(_ done: @escaping () -> Void) {
         abandon()
         let asked = round
-        guard let daemon = daemonIdentity() else { return done() }
+        guard let daemon = daemonIdentity() else { return remains.clear(done) }
         // The lease is over: nothing in the container has a claim to a slow end. A dockerd that does not answer is ended all the same.
         api.call("POST", "/containers/" + EngineSettings.container + "/kill", seconds: 10) { [self] _ in
             guard asked == round else { return }
             daemon.send(SIGTERM)
-            awaitEnd(daemon, tries: 200, done)
+            awaitEnd(daemon, tries: 200) { [self] in remains.clear(done) }
         }
     }
 
@@ -135,9 +137,18 @@ public final class Engine {
         try Files.makeFolder(settings.execRoot, mode: 0o711)
         try Files.makeFolder(settings.dataRoot, mode: 0o711)
         try Files.publish(settings.runFolder + "/daemon.json", Array("{}\n".utf8))
+        forgetDeadContainerd()
         let log = try FileDescriptor.open(settings.logFile, O_WRONLY | O_CREAT | O_TRUNC)
         let child = try Child.start(Command(settings.daemon, ownSession: true), output: log.raw, error: log.raw)
         _ = watch(child.pid)
+    }
+
+    /// A containerd that died with its dockerd, and that nobody has reaped yet, would be taken for one that runs, and waited for.
+    private func forgetDeadContainerd() {
+        guard let bytes = try? Files.read(settings.containerdPidFile, limit: 32),
+            let pid = Int32(String(decoding: bytes.filter { $0 > 0x20 }, as: UTF8.self)), ProcessIdentity.of(pid) == nil
+        else { return }
+        unlink(settings.containerdPidFile)
     }
 
     private func watch(_ pid: Int32) -> Bool {

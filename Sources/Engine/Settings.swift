@@ -49,6 +49,8 @@ public struct EngineSettings: Sendable {
     var socket: String { runFolder + "/docker.sock" }
     var execRoot: String { runFolder + "/engine" }
     var pidFile: String { runFolder + "/dockerd.pid" }
+    /// Written by dockerd when it starts its containerd.
+    var containerdPidFile: String { execRoot + "/containerd/containerd.pid" }
     var logFile: String { runFolder + "/dockerd.log" }
 
     /// dockerd's command line: private in every path, away from the owner's own engine and firewall.

@@ -206,7 +206,8 @@ extension Lifecycle {
         note(.eraseFailed, ["drive": erasure.drive, "reason": reason])
         erasure.isRunning = false
         erasure.reason = reason
-        write { $0.stage = .quarantined }
+        // A clean-up stays one: the lease in the journal, if any, never lived on this drive. It is tried again at the next start.
+        if erasure.lease != nil { write { $0.stage = .quarantined } }
         state = .quarantined(erasure)
         retryAt = eraseBackoff.fail(at: now, &jitter)
         contact.soon(at: now)

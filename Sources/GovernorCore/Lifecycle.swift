@@ -243,7 +243,9 @@ public struct Lifecycle: Equatable, Sendable {
             let erasure = Erasure(lease: journal.lease, drive: drive)
             state = journal.stage == .erasing ? .erasing(erasure) : .quarantined(erasure)
             // The last run may have ended between the journal and this; the drive may never come back.
-            if let lease = journal.lease { act(.destroyKey(lease)) }
+            guard let lease = journal.lease else { return }
+            act(.destroyKey(lease))
+            contact.soon(at: now)
         }
     }
 

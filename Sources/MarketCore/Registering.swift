@@ -20,7 +20,7 @@ extension Market {
     private func meet(_ request: RegisterRequest, from id: DeviceID) throws(MarketError) {
         guard let device = try store.device(id) else { throw .refused(Self.unauthorized) }
         if let holder = try store.device(holding: request.tunnelKey), holder.id != id {
-            throw .refused(.conflict, "the tunnel key belongs to another device; a copied card makes a new key when its key file is removed")
+            throw .refused(.conflict, "the tunnel key belongs to another device; was the card copied?")
         }
         var met = device
         met.tunnelKey = request.tunnelKey

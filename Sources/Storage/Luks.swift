@@ -121,7 +121,8 @@ public enum Luks {
 
     /// Closes it; nothing where it is not open.
     static func close(_ name: String) throws(StorageError) {
-        guard isOpen(name), let device = CryptDevice(openName: name) else { return }
+        guard isOpen(name) else { return }
+        guard let device = CryptDevice(openName: name) else { throw StorageError("close " + name + ": it is open, but can't be reached") }
         let result = crypt_deactivate(device.raw, name)
         guard result == 0 else { throw StorageError(cryptsetup: result, "close " + name) }
     }

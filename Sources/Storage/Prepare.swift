@@ -46,7 +46,8 @@ extension Volume {
         }
     }
 
-    /// Ends what still holds the drive, unmounts it and what is mounted in it, and locks it. Nothing where it is closed already.
+    /// Ends what still holds the drive, unmounts it and what is mounted in it, and locks it. Nothing where it is closed already. An error
+    /// where anything still uses the drive afterwards.
     public func close() throws(StorageError) {
         for attempt in 0..<20 {
             var isLeft = false
@@ -59,13 +60,37 @@ extension Volume {
         for attempt in 0..<20 {
             do throws(StorageError) {
                 try Luks.close(mapperName)
-                return
+                break
             } catch {
                 guard error.code == EBUSY, attempt < 19 else { throw error }
                 Holders.end(of: mountPoint)
                 usleep(100_000)
             }
         }
+        try awaitRelease()
+    }
+
+    /// Unmounting is not the end: a container whose engine has died keeps the file system alive in a namespace of its own, and would go on
+    /// writing. Ends it, and waits until the kernel has let go of the drive.
+    private func awaitRelease() throws(StorageError) {
+        var tries = 0
+        while try isHeld() {
+            guard tries < 50 else { throw StorageError(path + " is still in use by something that is not ours", code: EBUSY) }
+            tries += 1
+            Holders.end(of: mountPoint)
+            usleep(100_000)
+        }
+    }
+
+    /// Whether any mount in any namespace, a mapping or a loop device uses the drive. O_EXCL on a block device asks the kernel just that.
+    private func isHeld() throws(StorageError) -> Bool {
+        guard let status = try system({ () throws(SystemError) in try Files.status(path) }) else { return false }
+        if clinux_is_regular(status.st_mode) { return LoopDevice.isBehindOne(file: path) }
+        do throws(SystemError) { _ = try FileDescriptor.open(path, O_RDONLY | O_EXCL) } catch {
+            guard error.code == EBUSY else { throw StorageError(error) }
+            return true
+        }
+        return false
     }
 
     private func makeFileIfNew() throws(StorageError) {

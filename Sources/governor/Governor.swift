@@ -1,4 +1,5 @@
 import CLinux
+import Commands
 import JSON
 import Platform
 import Protocol
@@ -10,58 +11,33 @@ let version = "0.1.0"
 /// The agent on the device: command line and wiring.
 @main struct Governor {
     static func main() {
-        exit(run(Invocation.arguments()))
+        do throws(CommandFailure) { try perform(Invocation.arguments()) } catch {
+            Terminal.complain("governor: " + error.message)
+            exit(error.code.rawValue)
+        }
     }
 
-    static func run(_ arguments: [String]) -> Int32 {
-        let options: Options
-        do throws(UsageError) {
-            options = try Options(arguments, valued: Options.places, flags: ["json", "yes", "offline", "help", "version", "debug"])
-        } catch {
-            Terminal.complain("governor: " + error.message + "; see governor --help")
-            return Exit.usage
-        }
-        if options.has("version") {
-            Terminal.print("governor " + version)
-            return Exit.fine
-        }
-        if options.has("help") || options.words == ["help"] {
-            Terminal.print(usage)
-            return Exit.fine
-        }
-        return dispatch(options)
-    }
-
-    private static func dispatch(_ options: Options) -> Int32 {
-        let layout = options.layout()
-        switch options.words.first {
-        case "run": return RunCommand.run(layout, debug: options.has("debug"))
-        case "halt": return withConfig(layout) { HaltCommand.run(layout, $0) }
-        case "status": return StatusCommand.run(layout, asJSON: options.has("json"))
+    private static func perform(_ arguments: [String]) throws(CommandFailure) {
+        if arguments.contains("--version") { return Terminal.print("governor " + version) }
+        if arguments.contains("--help") || arguments.first == "help" { return Terminal.print(usage) }
+        let rest = arguments.dropFirst()
+        switch arguments.first {
+        case "run": try RunCommand.run(try Options(rest, valued: Layout.options, plain: ["--debug"]))
+        case "halt": try HaltCommand.run(try Options(rest, valued: Layout.options))
+        case "status": try StatusCommand.run(try Options(rest, valued: Layout.options, plain: ["--json"]))
         case "storage":
-            return withConfig(layout) { StorageCommand.run(Array(options.words.dropFirst()), options, layout, $0) }
-        case "selftest": return Selftest.run(isOffline: options.has("offline"), layout)
-        default:
-            Terminal.complain("governor: expected a command; see governor --help")
-            return Exit.usage
+            try StorageCommand.run(try Options(rest, valued: Layout.options, plain: ["--json", "--yes"], words: ["STEP"]))
+        case "selftest": try Selftest.run(try Options(rest, valued: Layout.options, plain: ["--offline"]))
+        case let word?: throw CommandFailure(.usage, "unknown command \"" + word + "\"; see governor --help")
+        case nil: throw CommandFailure(.usage, "expected a command; see governor --help")
         }
-    }
-
-    /// Reads the configuration; where it is wrong, one line says which key and what was expected.
-    static func withConfig(_ layout: Layout, _ body: (Config) -> Int32) -> Int32 {
-        let config: Config
-        do throws(JSONError) { config = try Config.read(layout.configPath) } catch {
-            Terminal.complain(layout.configPath + ": " + error.message)
-            return Exit.configuration
-        }
-        return body(config)
     }
 
     static let usage = """
         governor \(version): turns this machine into a server that somebody can rent
 
         usage: governor COMMAND [OPTIONS]
-          run                 do it; one process a device
+          run                 do it; one process a device. TERM ends it and drops nobody; HUP tries again at once
           status [--json]     what it is doing
           halt                end container, engine and tunnel and close the drive; the lease and its data stay
           storage inspect     look at the drive; changes nothing

@@ -1,5 +1,7 @@
+import Commands
 import Engine
 import Fence
+import JSON
 import Platform
 import Protocol
 import Storage
@@ -15,6 +17,24 @@ struct Layout {
     var runFolder = "/run/sublet"
     /// The renter's base image, a tar.
     var baseImage = "/usr/lib/sublet/base.tar"
+
+    /// The options that name the places.
+    static let options = ["--config", "--state", "--run", "--base"]
+
+    /// The places from options, else the environment, else the usual ones.
+    init(_ options: Options) {
+        configPath = options.optional("--config") ?? Invocation.environment("SUBLET_CONFIG") ?? configPath
+        stateFolder = options.optional("--state") ?? Invocation.environment("SUBLET_STATE") ?? stateFolder
+        runFolder = options.optional("--run") ?? Invocation.environment("SUBLET_RUN") ?? runFolder
+        baseImage = options.optional("--base") ?? Invocation.environment("SUBLET_BASE") ?? baseImage
+    }
+
+    /// Reads the owner's file; where it is wrong, one line says which key and what was expected.
+    func config() throws(CommandFailure) -> Config {
+        do throws(JSONError) { return try Config.read(configPath) } catch {
+            throw CommandFailure(.configuration, configPath + ": " + error.message)
+        }
+    }
 
     var journalPath: String { stateFolder + "/journal.json" }
     var deviceKeyPath: String { stateFolder + "/device_ed25519" }

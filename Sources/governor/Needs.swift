@@ -1,12 +1,13 @@
 import CLinux
+import Commands
 import Platform
 import Protocol
 import Storage
 
 /// What this machine must have, checked before anything is changed; each lack is one line that says how to get it.
 enum Needs {
-    static func check(_ layout: Layout, _ config: Config) throws(StartError) {
-        guard Invocation.isRoot else { throw StartError(status: Exit.noPermission, message: "must be root; try: sudo governor run") }
+    static func check(_ layout: Layout, _ config: Config) throws(CommandFailure) {
+        guard Invocation.isRoot else { throw CommandFailure(.notPermitted, "must be root; try: sudo governor run") }
         let needed = config.network.usesNftables ? programs + [("nft", "nftables")] : programs
         for (program, package) in needed where !isInstalled(program) {
             throw lack("the program " + program, "apt-get install " + package)
@@ -21,9 +22,9 @@ enum Needs {
             throw lack("the renter's base image " + layout.baseImage, "make base, or name it with --base")
         }
         guard layout.runFolder.utf8.count <= 60 else {
-            throw StartError(
-                status: Exit.usage,
-                message: "--run: expected at most 60 bytes (unix sockets lie below it), found \(layout.runFolder.utf8.count)")
+            throw CommandFailure(
+                .usage,
+                "--run: expected at most 60 bytes (unix sockets lie below it), found \(layout.runFolder.utf8.count)")
         }
         try checkRoom(config)
     }
@@ -40,7 +41,7 @@ enum Needs {
         }
     }
 
-    private static func checkKernel() throws(StartError) {
+    private static func checkKernel() throws(CommandFailure) {
         let systems = (try? Files.read("/proc/filesystems", limit: 65_536)) ?? []
         let words = systems.split { $0 == 0x0A || $0 == 0x09 || $0 == 0x20 }
         for need in ["overlay", "ext4"] where !words.contains(where: { $0.elementsEqual(need.utf8) }) {
@@ -54,7 +55,7 @@ enum Needs {
         guard Files.exists("/proc/self/ns/user") else { throw lack("user namespaces in this kernel", "a kernel with CONFIG_USER_NS") }
     }
 
-    private static func checkRoom(_ config: Config) throws(StartError) {
+    private static func checkRoom(_ config: Config) throws(CommandFailure) {
         guard let bytes = config.drive.newFileBytes, !Files.exists(config.drive.path) else { return }
         let folder = Files.parent(of: config.drive.path)
         guard let free = try? Files.freeBytes(at: folder) else { throw lack("the folder " + folder, "mkdir -p " + folder) }
@@ -64,7 +65,7 @@ enum Needs {
         }
     }
 
-    private static func lack(_ what: String, _ how: String) -> StartError {
-        StartError(status: Exit.unavailable, message: "this machine lacks " + what + "; get it: " + how)
+    private static func lack(_ what: String, _ how: String) -> CommandFailure {
+        CommandFailure(.unavailable, "this machine lacks " + what + "; get it: " + how)
     }
 }

@@ -1,4 +1,5 @@
 import CLinux
+import Commands
 import Engine
 import EventLoop
 import Fence
@@ -9,31 +10,18 @@ import Protocol
 import Storage
 import Tunnel
 
-/// Why the program can't start: a line and an exit status.
-struct StartError: Error {
-    let status: Int32
-    let message: String
-}
-
 /// `governor run`.
 enum RunCommand {
-    static func run(_ layout: Layout, debug: Bool) -> Int32 {
-        let log = Log(threshold: debug ? .debug : .info)
-        return Governor.withConfig(layout) { config in
-            do throws(StartError) {
-                try Needs.check(layout, config)
-                let lock = try takeLock(layout)
-                try serve(layout, config, log)
-                _ = lock.raw
-                return Exit.fine
-            } catch {
-                Terminal.complain("governor: " + error.message)
-                return error.status
-            }
-        }
+    static func run(_ options: Options) throws(CommandFailure) {
+        let layout = Layout(options)
+        let config = try layout.config()
+        try Needs.check(layout, config)
+        let lock = try takeLock(layout)
+        try serve(layout, config, Log(threshold: options.has("--debug") ? .debug : .info))
+        _ = lock.raw
     }
 
-    private static func takeLock(_ layout: Layout) throws(StartError) -> FileDescriptor {
+    private static func takeLock(_ layout: Layout) throws(CommandFailure) -> FileDescriptor {
         do throws(SystemError) {
             try Files.makeFolder(layout.runFolder, mode: 0o711)
             try Files.makeFolder(layout.stateFolder, mode: 0o700)
@@ -42,10 +30,10 @@ enum RunCommand {
                 throw SystemError(EBUSY, "another governor runs with " + layout.runFolder)
             }
             return file
-        } catch { throw StartError(status: error.code == EBUSY ? Exit.later : Exit.failed, message: error.message) }
+        } catch { throw CommandFailure(error.code == EBUSY ? .refused : .failed, error.message) }
     }
 
-    private static func serve(_ layout: Layout, _ config: Config, _ log: Log) throws(StartError) {
+    private static func serve(_ layout: Layout, _ config: Config, _ log: Log) throws(CommandFailure) {
         do throws(SystemError) {
             let journal = try readJournal(layout, log)
             let tunnelKey = try DeviceKey.ensure(layout.deviceKeyPath)
@@ -54,13 +42,16 @@ enum RunCommand {
             let loop = try EventLoop()
             let shell = try Shell(loop: loop, layout: layout, config: config, journal: journal, tunnelKey: tunnelKey, log: log)
             loop.watch(signals) { _ in
+                let number = clinux_read_signal(signals)
+                // The owner says: try again now what waits for its next try.
+                if number == SIGHUP { return shell.feed(.ownerActs) }
                 // Container, engine and tunnel go on: a restart drops nobody.
-                shell.write(Note(.stopping, ["signal": "\(clinux_read_signal(signals))"]))
+                shell.write(Note(.stopping, ["signal": "\(number)"]))
                 loop.stop()
             }
             shell.start()
             try loop.run()
-        } catch { throw StartError(status: Exit.failed, message: error.message) }
+        } catch { throw CommandFailure(.failed, error.message) }
     }
 
     /// No journal is a new device. One that can't be read stops the program: guessing could erase somebody's data.
@@ -97,12 +88,11 @@ enum DeviceKey {
 
 /// `governor halt`: everything of a running lease ends, its data stays; the next `governor run` goes on with it.
 enum HaltCommand {
-    static func run(_ layout: Layout, _ config: Config) -> Int32 {
-        guard Invocation.isRoot else {
-            Terminal.complain("governor halt: must be root")
-            return Exit.noPermission
-        }
-        do throws(SystemError) {
+    static func run(_ options: Options) throws(CommandFailure) {
+        let layout = Layout(options)
+        let config = try layout.config()
+        guard Invocation.isRoot else { throw CommandFailure(.notPermitted, "halt: must be root") }
+        let trouble = try system(otherwise: .failed) { () throws(SystemError) in
             let loop = try EventLoop()
             let world = World(loop: loop, layout: layout, config: config)
             world.tunnel = Tunnel(loop: loop, place: layout.tunnelPlace(config)) { _ in }
@@ -113,9 +103,8 @@ enum HaltCommand {
                 loop.stop()
             }
             try loop.run()
-            guard let trouble else { return Exit.fine }
-            Terminal.complain("governor halt: " + trouble)
-        } catch { Terminal.complain("governor halt: " + error.message) }
-        return Exit.failed
+            return trouble
+        }
+        if let trouble { throw CommandFailure(.failed, "halt: " + trouble) }
     }
 }

@@ -1,4 +1,5 @@
 import CLinux
+import Commands
 import Crypto
 import GovernorCore
 import JSON
@@ -8,33 +9,22 @@ import Storage
 
 /// `governor selftest [--offline]`: proves the program on the board it was built for. It runs under qemu-user too.
 enum Selftest {
-    static func run(isOffline: Bool, _ layout: Layout) -> Int32 {
+    static func run(_ options: Options) throws(CommandFailure) {
         var failed = 0
-        var passed = 0
         for (name, test) in tests {
-            let trouble = test()
-            if let trouble {
+            if let trouble = test() {
                 failed += 1
                 Terminal.print("not ok - " + name + ": " + trouble)
             } else {
-                passed += 1
                 Terminal.print("ok - " + name)
             }
         }
-        Terminal.print("\(passed) passed, \(failed) failed")
-        if !isOffline, failed == 0 {
-            return Governor.withConfig(layout) { config in
-                do throws(StartError) {
-                    try Needs.check(layout, config)
-                    Terminal.print("this machine has what it needs")
-                    return Exit.fine
-                } catch {
-                    Terminal.complain("governor: " + error.message)
-                    return error.status
-                }
-            }
-        }
-        return failed == 0 ? Exit.fine : Exit.failed
+        Terminal.print("\(tests.count - failed) passed, \(failed) failed")
+        guard failed == 0 else { throw CommandFailure(.failed, "\(failed) of \(tests.count) self-tests failed") }
+        guard !options.has("--offline") else { return }
+        let layout = Layout(options)
+        try Needs.check(layout, try layout.config())
+        Terminal.print("this machine has what it needs")
     }
 
     private static var tests: [(String, () -> String?)] {

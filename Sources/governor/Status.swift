@@ -1,3 +1,4 @@
+import Commands
 import EventLoop
 import GovernorCore
 import JSON
@@ -44,20 +45,23 @@ struct Status {
 
 /// `governor status [--json]`.
 enum StatusCommand {
-    static func run(_ layout: Layout, asJSON: Bool) -> Int32 {
+    static func run(_ options: Options) throws(CommandFailure) {
+        let asJSON = options.has("--json")
+        guard let json = running(Layout(options)) else {
+            if asJSON { Terminal.print("{\"state\":\"not running\",\"lamp\":\"dark\"}") }
+            throw CommandFailure(.unavailable, "not running")
+        }
+        if asJSON { return Terminal.print(json.pretty()) }
+        for line in lines(json) { Terminal.print(line) }
+    }
+
+    /// What a governor that runs has written; nil where none does.
+    private static func running(_ layout: Layout) -> JSON? {
         guard let bytes = try? Files.read(layout.statusPath, limit: 65_536), let json = try? JSON.parse(bytes),
             let pid = json["pid"]?.whole, let ticks = json["startTicks"]?.whole,
             ProcessIdentity(pid: Int32(truncatingIfNeeded: pid), startTicks: UInt64(max(0, ticks))).isAlive
-        else {
-            if asJSON { Terminal.print("{\"state\":\"not running\",\"lamp\":\"dark\"}") } else { Terminal.print("not running") }
-            return Exit.unavailable
-        }
-        if asJSON {
-            Terminal.print(json.pretty())
-        } else {
-            for line in lines(json) { Terminal.print(line) }
-        }
-        return Exit.fine
+        else { return nil }
+        return json
     }
 
     private static func lines(_ json: JSON) -> [String] {

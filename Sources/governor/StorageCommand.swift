@@ -1,4 +1,5 @@
 import CLinux
+import Commands
 import GovernorCore
 import JSON
 import Platform
@@ -7,38 +8,43 @@ import Storage
 
 /// `governor storage inspect | prepare | open | close | erase`: each step of the drive, for the governor and for a tester's hands.
 enum StorageCommand {
-    static func run(_ words: [String], _ options: Options, _ layout: Layout, _ config: Config) -> Int32 {
-        guard let word = words.first, words.count == 1, ["inspect", "prepare", "open", "close", "erase"].contains(word) else {
-            Terminal.complain("governor storage: expected inspect, prepare, open, close or erase")
-            return Exit.usage
+    static func run(_ options: Options) throws(CommandFailure) {
+        let layout = Layout(options)
+        let word = options.words.first ?? ""
+        guard ["inspect", "prepare", "open", "close", "erase"].contains(word) else {
+            throw CommandFailure(.usage, "storage: expected inspect, prepare, open, close or erase, found \"" + word + "\"")
         }
+        let config = try layout.config()
         let volume = layout.volume(config)
-        let asJSON = options.has("json")
-        do throws(StorageError) {
-            if word == "inspect" { return show(try Inspect.look(at: volume), asJSON) }
-            guard Invocation.isRoot else {
-                Terminal.complain("governor storage " + word + ": must be root")
-                return Exit.noPermission
-            }
-            let lock = try takeLock(layout)
-            defer { _ = lock.raw }
-            switch word {
-            case "prepare":
-                guard try mayDestroy(volume, options, layout, config, "format") else { return Exit.usage }
-                try volume.prepare(teller(asJSON))
-            case "open": try volume.open()
-            case "close": try volume.close()
-            default:
-                guard try mayDestroy(volume, options, layout, config, "erase") else { return Exit.usage }
-                let method = EraseResult.Method(rawValue: config.drive.erase.rawValue) ?? .overwrite
-                let report = EraseText.report(try volume.erase(method, teller(asJSON)), config.drive.encryption)
-                Terminal.print(asJSON ? String(decoding: report.json.encoded(), as: UTF8.self) : report.json.pretty())
-            }
-            return Exit.fine
-        } catch {
-            Terminal.complain("governor storage " + word + ": " + error.message)
-            return Exit.failed
+        if word == "inspect" { return try show(try carried(word) { () throws(StorageError) in try Inspect.look(at: volume) }, options) }
+        guard Invocation.isRoot else { throw CommandFailure(.notPermitted, "storage " + word + ": must be root") }
+        let lock = try carried(word) { () throws(StorageError) in try takeLock(layout) }
+        switch word {
+        case "prepare":
+            try askBefore("format", volume, options, layout, config)
+            try carried(word) { () throws(StorageError) in try volume.prepare(teller(options)) }
+        case "open": try carried(word) { () throws(StorageError) in try volume.open() }
+        case "close": try carried(word) { () throws(StorageError) in try volume.close() }
+        default:
+            try askBefore("erase", volume, options, layout, config)
+            let method = EraseResult.Method(rawValue: config.drive.erase.rawValue) ?? .overwrite
+            let result = try carried(word) { () throws(StorageError) in try volume.erase(method, teller(options)) }
+            print(EraseText.report(result, config.drive.encryption).json, options)
         }
+        _ = lock.raw
+    }
+
+    /// Runs a step; its error as the command's.
+    private static func carried<Value: ~Copyable>(
+        _ word: String, _ body: () throws(StorageError) -> Value
+    ) throws(CommandFailure) -> Value {
+        do throws(StorageError) { return try body() } catch {
+            throw CommandFailure(.failed, "storage " + word + ": " + error.message)
+        }
+    }
+
+    private static func print(_ json: JSON, _ options: Options) {
+        Terminal.print(options.has("--json") ? String(decoding: json.encoded(), as: UTF8.self) : json.pretty())
     }
 
     /// One storage step at a time, whoever asks: a child of a killed governor may still be at work.
@@ -54,33 +60,26 @@ enum StorageCommand {
         } catch { throw StorageError(error) }
     }
 
-    private static func show(_ found: Inspection, _ asJSON: Bool) -> Int32 {
-        let json = InspectionText.json(found)
-        Terminal.print(asJSON ? String(decoding: json.encoded(), as: UTF8.self) : json.pretty())
-        return found.verdict == .missing ? Exit.unavailable : Exit.fine
+    private static func show(_ found: Inspection, _ options: Options) throws(CommandFailure) {
+        print(InspectionText.json(found), options)
+        if found.verdict == .missing { throw CommandFailure(.unavailable, "storage inspect: " + found.reason) }
     }
 
     /// Whose the drive is decides; by hand it also takes the word `yes`.
-    private static func mayDestroy(
-        _ volume: Volume, _ options: Options, _ layout: Layout, _ config: Config, _ verb: String
-    ) throws(StorageError) -> Bool {
-        let found = try Inspect.look(at: volume)
-        let isClaimed = claims(layout).contains(found.identity)
-        switch found.verdict {
-        case .missing: throw StorageError(found.reason)
-        case .foreign where !isClaimed && !config.drive.adoptsAny:
-            throw StorageError(
-                found.identity + " " + found.reason + ": not ours to " + verb + "; erase it yourself, or set \"adopt\": \"any\"")
-        default: break
+    private static func askBefore(
+        _ verb: String, _ volume: Volume, _ options: Options, _ layout: Layout, _ config: Config
+    ) throws(CommandFailure) {
+        let found = try carried(verb) { () throws(StorageError) in try Inspect.look(at: volume) }
+        let isOurs = claims(layout).contains(found.identity) || config.drive.adoptsAny
+        if found.verdict == .missing { throw CommandFailure(.unavailable, "storage: " + found.reason) }
+        if found.verdict == .foreign, !isOurs {
+            let advice = ": not ours to " + verb + "; erase it yourself, or set \"adopt\": \"any\""
+            throw CommandFailure(.refused, "storage: " + found.identity + " " + found.reason + advice)
         }
-        if options.has("yes") { return true }
+        if options.has("--yes") { return }
         Terminal.put(verb + " " + found.identity + " (\(found.bytes >> 20) MiB, " + found.reason + ")? Type yes: ")
         let answer = (try? FileDescriptor(owning: dup(0)).read(upTo: 16)) ?? []
-        guard answer.starts(with: "yes\n".utf8) else {
-            Terminal.complain("nothing was changed")
-            return false
-        }
-        return true
+        guard answer.starts(with: "yes\n".utf8) else { throw CommandFailure(.usage, "storage: nothing was changed") }
     }
 
     /// The drives that the journal says are ours: a half-formatted one has no label.
@@ -92,8 +91,9 @@ enum StorageCommand {
     }
 
     /// Progress: lines for the governor, one rewritten line for a person.
-    private static func teller(_ asJSON: Bool) -> (StepProgress) -> Void {
+    private static func teller(_ options: Options) -> (StepProgress) -> Void {
         let started = Clock.bootNanoseconds()
+        let asJSON = options.has("--json")
         var last: Int64 = -1
         return { step in
             let percent = step.total > 0 ? step.done * 100 / step.total : 0

@@ -1,3 +1,4 @@
+import Commands
 import Database
 import JSON
 import MarketCore
@@ -63,6 +64,8 @@ private func withMarket<Result>(
 ) throws(CommandFailure) -> Result {
     let (database, world) = try openLedger(options)
     let result = try carried { () throws(MarketError) in try body(Market(store: database, world: world)) }
+    // The command's work is done and durable; a log that could not be emptied is emptied by the next command.
+    do throws(MarketError) { try database.forgetHistory() } catch {}
     // A command prints what it did; the same as a log line is for those who collect the market's log.
     world.tell(Log())
     return result

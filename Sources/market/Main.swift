@@ -1,4 +1,5 @@
 import CLinux
+import Commands
 import Platform
 
 /// The program: finds the command, runs it, turns its failure into one line and an exit code.

@@ -1,3 +1,4 @@
+import Commands
 import Database
 import JSON
 import MarketCore

@@ -1,4 +1,5 @@
 import CLinux
+import Commands
 import Database
 import JSON
 import MarketCore

@@ -1,4 +1,5 @@
 import CLinux
+import Commands
 import Database
 import MarketCore
 import Platform
@@ -21,7 +22,7 @@ func serveDevices(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     try setRules(options, database)
     clinux_ignore_pipe_signal()
     let signals = clinux_signal_descriptor()
-    guard signals >= 0 else { throw CommandFailure(SystemError.last("signalfd"), otherwise: .bug) }
+    guard signals >= 0 else { throw CommandFailure(SystemError.last("signalfd"), otherwise: .failed) }
     let door = MarketDoor(database: database, world: world, log: log)
     let connections = try options.number("--connections", 1...100_000) ?? 4_096
     let limits = WebLimits(body: Door.bodyLimit, connections: Int(connections))
@@ -31,7 +32,7 @@ func serveDevices(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     } catch { throw CommandFailure(error, otherwise: .unavailable) }
     log.write(.info, .ready, [LogField("listen", address.text(port: server.port)), LogField("data", options.dataFolder)])
     while true {
-        let signal = try system(otherwise: .bug) { () throws(SystemError) in try server.serve(until: signals) }
+        let signal = try system(otherwise: .failed) { () throws(SystemError) in try server.serve(until: signals) }
         // HUP asks daemons to read their files anew; everything is read from the ledger at every request.
         if signal == SIGHUP { continue }
         log.write(.info, .stopped, [LogField("signal", signal)])

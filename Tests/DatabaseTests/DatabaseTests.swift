@@ -66,6 +66,28 @@ private let now = UnixTime(1_800_000_000)
         #expect(try !database.hasOwner("bob"))
     }
 
+    /// SQLite gives up a whole transaction where the disk is full: what came before in the batch must not be answered as kept.
+    @Test func aBatchThatWasRolledBackUnderWayIsLostAsAWhole() throws {
+        let scratch = try Scratch()
+        let database = try Database(scratch.file)
+        database.beginBatch()
+        _ = try database.atomically { () throws(MarketError) in try database.addOwner("ada", at: now) }
+        #expect(throws: MarketError.self) {
+            try database.atomically { () throws(MarketError) in
+                try database.connection.execute("ROLLBACK")
+                throw .failed(LedgerError(13, "full"))
+            }
+        }
+        #expect(throws: MarketError.self) {
+            try database.atomically { () throws(MarketError) in try database.addOwner("bob", at: now) }
+        }
+        #expect(throws: MarketError.self) { try database.commitBatch() }
+        database.beginBatch()
+        _ = try database.atomically { () throws(MarketError) in try database.addOwner("cyd", at: now) }
+        try database.commitBatch()
+        #expect(try !database.hasOwner("ada") && !database.hasOwner("bob") && database.hasOwner("cyd"))
+    }
+
     /// The market dies after the commit and before the answer: the device asks again and hears the same.
     @Test func anAnswerLostAfterTheCommitIsGivenAgain() throws {
         let scratch = try Scratch()

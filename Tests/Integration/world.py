@@ -14,6 +14,9 @@ import subprocess
 import tempfile
 import time
 
+from ports import free_port, free_port_range
+from traces import end_all, forget_containers, left_behind, pids_naming, snapshot  # noqa: F401 (the demo takes some of them from here)
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("SUBLET_BIN", ROOT / ".build" / "release"))
 
@@ -34,31 +37,6 @@ def wait_for(what, check, seconds=60.0, pause=0.1):
         time.sleep(pause)
 
 
-def free_port():
-    """A TCP port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def free_port_range(count):
-    """`count` neighbouring ports that nobody listens on now."""
-    for first in range(21000, 31000, count):
-        sockets = []
-        try:
-            for port in range(first, first + count):
-                probe = socket.socket()
-                sockets.append(probe)
-                probe.bind(("127.0.0.1", port))
-            return first, first + count - 1
-        except OSError:
-            continue
-        finally:
-            for probe in sockets:
-                probe.close()
-    raise Trouble("no free range of ports")
-
-
 def run(*words, check=True, **options):
     """Runs a program and gives what it printed."""
     done = subprocess.run([str(w) for w in words], capture_output=True, text=True, **options)
@@ -72,34 +50,51 @@ class Workspace:
 
     def __init__(self, name="test"):
         os.makedirs("/run", exist_ok=True)
+        self.before = snapshot()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"sublet-{name}-", dir="/run"))
         os.chmod(self.folder, 0o755)
+        self.name = self.folder.name
         # Drives are large and may not lie in RAM.
-        self.disk = pathlib.Path(tempfile.mkdtemp(prefix=f"sublet-{name}-", dir="/var/tmp"))
+        self.disk = pathlib.Path("/var/tmp", self.name)
+        self.disk.mkdir(mode=0o755)
         self.programs = self.folder / "bin"
         self.programs.mkdir()
-        for name in ("market", "governor"):
-            if (BIN / name).exists():
-                shutil.copy2(BIN / name, self.programs / name)
+        self.ports = set()
+        for program in ("market", "governor"):
+            if (BIN / program).exists():
+                shutil.copy2(BIN / program, self.programs / program)
 
     def remove(self):
         """Removes both folders."""
         for folder in (self.folder, self.disk):
             shutil.rmtree(folder, ignore_errors=True)
 
+    def port(self):
+        """A free port that belongs to this world from now on."""
+        port = free_port()
+        self.ports.add(port)
+        return port
+
+    def left_behind(self):
+        """What this world has left, in words."""
+        return left_behind(self.before, self.name, Device.prefix, self.ports)
+
 
 class Service:
     """A program in the background whose output goes to a file."""
 
-    def __init__(self, log):
+    def __init__(self, log, space):
         self.log = pathlib.Path(log)
+        self.space = space
         self.process = None
 
     def launch(self, words, **options):
-        """Starts it in a session of its own, so that a Ctrl-C at the terminal reaches only us."""
+        """Starts it in a session of its own, so that a Ctrl-C at the terminal reaches only us; by its environment it is found again."""
+        environment = {**os.environ, "SUBLET_TEST_WORLD": self.space.name, **options.pop("env", {})}
         with open(self.log, "ab") as output:
             self.process = subprocess.Popen(
-                [str(w) for w in words], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, **options
+                [str(w) for w in words], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+                env=environment, **options,
             )
 
     @property
@@ -128,11 +123,10 @@ class Market(Service):
     """`market serve` and the operator's commands."""
 
     def __init__(self, space, check_in=2, port=None):
-        super().__init__(space.folder / "market.log")
-        self.space = space
+        super().__init__(space.folder / "market.log", space)
         self.program = space.programs / "market"
         self.data = space.disk / "market"
-        self.port = port or free_port()
+        self.port = port or space.port()
         self.check_in = check_in
         self.arguments = []
 
@@ -163,14 +157,14 @@ class TunnelServer(Service):
     """OpenSSH's sshd, as the market's operator runs it: from the configuration in board/market."""
 
     def __init__(self, space, market, bind="127.0.0.1"):
-        super().__init__(space.folder / "sshd.log")
-        self.space = space
+        super().__init__(space.folder / "sshd.log", space)
         self.market = market
-        self.port = free_port()
+        self.port = space.port()
         self.bind = bind
         self.host_key = space.folder / "host_ed25519"
         self.config = space.folder / "sshd_config"
         self.ports = free_port_range(30)
+        space.ports.update(range(self.ports[0], self.ports[1] + 1))
         self.made_privsep = False
 
     def prepare(self):
@@ -243,20 +237,21 @@ class Device(Service):
     """A governor with its own state, run folder, bridge and drive."""
 
     count = 0
+    # Bridges of this process's devices; so many at once, and no other process has the number.
+    prefix = f"sl{os.getpid() % 100000}x"
 
     def __init__(self, space, config, base, name="device", encryption="none", drive=None, subnet=None, fence="nftables", size_mib=3072):
-        super().__init__(space.folder / f"{name}.log")
+        super().__init__(space.folder / f"{name}.log", space)
         Device.count += 1
-        self.space = space
         self.program = space.programs / "governor"
         self.base = base
         self.state = space.disk / name
-        self.run_folder = space.folder / f"r{Device.count}"
+        self.run_folder = space.folder / f"r{Device.count:02}"
         self.drive = pathlib.Path(drive or space.disk / f"{name}.img")
         self.config_path = space.folder / f"{name}.json"
         self.config = dict(config)
         self.id = self.config["deviceId"]
-        self.bridge = f"sl{os.getpid() % 100000}x{Device.count}"
+        self.bridge = f"{Device.prefix}{Device.count}"
         self.config["storage"] = {"path": str(self.drive), "encryption": encryption}
         if drive is None:
             self.config["storage"]["sizeMiB"] = size_mib
@@ -273,8 +268,10 @@ class Device(Service):
     def places(self):
         return ["--config", self.config_path, "--state", self.state, "--run", self.run_folder, "--base", self.base]
 
-    def start(self):
-        self.launch([self.program, "run", "--debug"] + self.places)
+    def start(self, **environment):
+        """Starts the governor; by its environment whatever it starts is found again."""
+        self.since = len(self.text())
+        self.launch([self.program, "run", "--debug"] + self.places, env={"SUBLET_TEST_DEVICE": str(self.run_folder), **environment})
 
     def status(self):
         done = run(self.program, "status", "--json", *self.places, check=False)
@@ -290,16 +287,19 @@ class Device(Service):
 
     def wait_until(self, *states, seconds=120):
         """Waits until the device is in one of the states."""
-        wait_for(f"{self.id[:8]} to be {' or '.join(states)} (it is {self.status().get('state')})", lambda: self.state_is(*states), seconds)
+        try:
+            wait_for(f"{self.id[:8]} to be {' or '.join(states)}", lambda: self.state_is(*states), seconds)
+        except Trouble as trouble:
+            raise Trouble(f"{trouble}; it is {self.status().get('state')}") from None
 
-    def events(self, name):
-        """The log lines of an event."""
-        return [line for line in self.text().splitlines() if f"event={name}" in line]
+    def events(self, name, since=0):
+        """The log lines of an event, from an offset in the log on; `self.since` is that of the last start."""
+        return [line for line in self.text()[since:].splitlines() if f" event={name} " in line + " "]
 
-    def wait_event(self, name, count=1, seconds=60):
+    def wait_event(self, name, count=1, seconds=60, since=0):
         """Waits until an event was logged so often; gives the last line."""
-        wait_for(f"event {name} ({count} times)", lambda: len(self.events(name)) >= count, seconds, 0.05)
-        return self.events(name)[-1]
+        wait_for(f"event {name} ({count} times)", lambda: len(self.events(name, since)) >= count, seconds, 0.01)
+        return self.events(name, since)[-1]
 
     @property
     def mount(self):
@@ -313,8 +313,22 @@ class Device(Service):
     def engine_pid(self):
         return int((self.run_folder / "dockerd.pid").read_text())
 
+    def container(self):
+        """What the engine says of the renter's container."""
+        return self.docker("GET", "/containers/renter/json")
+
     def container_pid(self):
-        return self.docker("GET", "/containers/renter/json")["State"]["Pid"]
+        return self.container()["State"]["Pid"]
+
+    def tunnel_pid(self):
+        """The ssh client that holds the tunnel."""
+        done = run("ssh", "-F", "none", "-S", self.run_folder / "tunnel.sock", "-O", "check", "tunnel", check=False)
+        found = re.search(r"pid=(\d+)", done.stderr + done.stdout)
+        return int(found.group(1)) if found else None
+
+    def kill(self):
+        """Kills the governor alone, as a crash would."""
+        self.end(signal.SIGKILL)
 
     def halt(self):
         """Ends the governor and everything of a lease that runs; the data stays."""
@@ -322,18 +336,19 @@ class Device(Service):
         return run(self.program, "halt", *self.places, check=False)
 
     def pull_the_plug(self):
-        """What a reboot does: every process of ours dies at once, mounts and loops are gone, what lay in RAM too."""
+        """What a reboot does: every process of ours dies at once; mounts, loops and network are gone, and what lay in RAM."""
         self.end(signal.SIGKILL)
-        for _ in range(3):
-            for pid in pids_naming(str(self.run_folder)):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            time.sleep(0.2)
-        unmount_all(str(self.run_folder))
+        containers = self.containers()
+        end_all(str(self.run_folder))
+        run("dmsetup", "remove", "--force", f"{self.bridge}-lease", check=False) if shutil.which("dmsetup") else None
         run("ip", "link", "delete", self.bridge, check=False)
+        run("nft", "delete", "table", "ip", f"sublet-{self.bridge}", check=False)
+        forget_containers(containers)
         shutil.rmtree(self.run_folder, ignore_errors=True)
+
+    def containers(self):
+        """The containers of the private engine, by the folders that their shims work in."""
+        return [pathlib.Path(path).parent for path in self.run_folder.glob("engine/containerd/daemon/*/*/*/address")]
 
     def remove(self):
         """Leaves nothing, whatever state it was in."""
@@ -344,85 +359,16 @@ class Device(Service):
         self.end(signal.SIGKILL)
 
 
-def pids_naming(text):
-    """Processes that have a text in their command line or among the sources of their mounts, ours excepted."""
-    found, own = [], {os.getpid(), os.getppid()}
-    own_namespace = os.readlink("/proc/self/ns/mnt")
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) in own:
-            continue
-        try:
-            command = pathlib.Path("/proc", entry, "cmdline").read_bytes()
-            mounts = b""
-            if os.readlink(f"/proc/{entry}/ns/mnt") != own_namespace:
-                mounts = pathlib.Path("/proc", entry, "mountinfo").read_bytes()
-        except OSError:
-            continue
-        if text.encode() in command or text.encode() in mounts:
-            found.append(int(entry))
-    return found
-
-
-def unmount_all(folder):
-    """Unmounts everything at or below a folder, the newest first."""
-    points = [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()]
-    for point in reversed(points):
-        if point == folder or point.startswith(folder + "/"):
-            run("umount", "-l", point, check=False)
-
-
-def ssh(access, command, password=None, key=None, check=True, timeout=60):
+def ssh(access, command, password=None, key=None, **options):
     """Runs a command in the renter's machine over ssh through the tunnel."""
-    options = [
-        "-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+    words = [
+        "ssh", "-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
         "-o", "ConnectTimeout=15", "-p", str(access["sshPort"]), "-l", access["user"],
     ]
-    words = ["ssh", *options]
     environment = dict(os.environ)
     if key:
         words += ["-i", str(key), "-o", "IdentitiesOnly=yes", "-o", "PasswordAuthentication=no"]
     else:
         environment["SSHPASS"] = password or access["password"]
         words = ["sshpass", "-e", *words, "-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1"]
-    return run(*words, access["host"], command, check=check, timeout=timeout, env=environment)
-
-
-def snapshot():
-    """What a world must leave as it was: mounts, loop devices, bridges, namespaces, and processes of our kinds."""
-    mounts = sorted(line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines())
-    loops = sorted(run("losetup", "--noheadings", "--list", "--output", "NAME,BACK-FILE", check=False).stdout.splitlines())
-    links = sorted(os.listdir("/sys/class/net"))
-    spaces = sorted(run("ip", "netns", "list", check=False).stdout.splitlines())
-    tables = sorted(run("nft", "list", "tables", check=False).stdout.splitlines())
-    kinds = ("dockerd", "containerd", "containerd-shim", "sshd", "governor", "market", "docker-init")
-    processes = sorted(
-        name
-        for entry in os.listdir("/proc")
-        if entry.isdigit()
-        for name in [comm(entry)]
-        if name.startswith(kinds)
-    )
-    return {"mounts": mounts, "loops": loops, "links": links, "namespaces": spaces, "tables": tables, "processes": processes}
-
-
-def comm(entry):
-    try:
-        return pathlib.Path("/proc", entry, "comm").read_text().strip()
-    except OSError:
-        return ""
-
-
-def left_behind(before, name):
-    """What a world has left, in words; empty where there is nothing. Processes are known by the world's name."""
-    after = snapshot()
-    words = []
-    for kind in ("mounts", "loops", "links", "namespaces", "tables"):
-        fresh = [entry for entry in after[kind] if entry not in before[kind]]
-        if name and kind in ("mounts", "loops"):
-            fresh = [entry for entry in fresh if name in entry]
-        if fresh and (name or kind != "links"):
-            words.append(f"{kind}: {', '.join(fresh)}")
-    if name:
-        for pid in pids_naming(name):
-            words.append(f"process {pid} ({comm(str(pid))})")
-    return "; ".join(words)
+    return run(*words, access["host"], command, **{"timeout": 60, "env": environment, **options})

@@ -1,0 +1,63 @@
+import CLinux
+import EventLoop
+import Platform
+
+/// What an engine leaves that did not end in order: a dockerd that was killed leaves container, shim, control groups and the container's
+/// network behind, and nobody who would ever take them away. After an end in order there is nothing of it.
+final class Remains {
+    private let loop: EventLoop
+    private let execRoot: String
+
+    init(loop: EventLoop, execRoot: String) {
+        self.loop = loop
+        self.execRoot = execRoot
+    }
+
+    /// runc's folder of dockerd's containers; one folder a container that was not deleted.
+    private var containersFolder: String { execRoot + "/runtime-runc/moby" }
+
+    /// Ends and removes all of it. No dockerd of ours may run that is still wanted.
+    func clear(_ done: @escaping () -> Void) {
+        delete(Files.names(in: containersFolder)) { [self] in
+            removeShimSockets()
+            killHelpers()
+            for name in Files.names(in: execRoot + "/netns") {
+                let path = execRoot + "/netns/" + name
+                _ = umount2(path, Int32(MNT_DETACH))
+                unlink(path)
+            }
+            done()
+        }
+    }
+
+    /// `runc delete --force` kills every process of a container and removes its control groups.
+    private func delete(_ containers: [String], _ done: @escaping () -> Void) {
+        guard let first = containers.first else { return done() }
+        loop.run(Command(["runc", "--root", containersFolder, "delete", "--force", first])) { [self] _ in
+            delete(Array(containers.dropFirst()), done)
+        }
+    }
+
+    /// A shim that is killed leaves its socket, which lies in a folder that all engines of a machine share.
+    private func removeShimSockets() {
+        let tasks = execRoot + "/containerd/daemon/io.containerd.runtime.v2.task/moby"
+        for name in Files.names(in: tasks) {
+            guard let bytes = try? Files.read(tasks + "/" + name + "/address", limit: 4_096), bytes.starts(with: "unix:///".utf8) else {
+                continue
+            }
+            unlink(String(decoding: bytes.dropFirst(7), as: UTF8.self))
+        }
+    }
+
+    /// Shims, a containerd, and a dockerd that has not written its number yet: whoever has our folder as an argument, or one below it.
+    private func killHelpers() {
+        let inside = Array((execRoot + "/").utf8)
+        for name in Files.names(in: "/proc") {
+            guard let pid = Int32(name), pid != getpid(), let identity = ProcessIdentity.of(pid),
+                let command = try? Files.read("/proc/" + name + "/cmdline", limit: 65_536),
+                command.split(separator: 0).contains(where: { $0.starts(with: inside) || $0.elementsEqual(execRoot.utf8) })
+            else { continue }
+            identity.send(SIGKILL)
+        }
+    }
+}

@@ -1,0 +1,169 @@
+"""What breaks around a lease mends by itself or is told: engine, container, tunnel server, tunnel client, ports.
+
+One device and one renter; each test breaks one thing and waits until all is whole again. The market moves a lease to other ports after
+three seconds of refusal.
+"""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from house import as_root, raw_count, try_login
+from ports import Occupant
+from traces import pids_naming
+from world import run, ssh, wait_for
+
+MARKER = b"sublet-marker-" + os.urandom(16).hex().encode()
+
+
+@pytest.fixture(scope="module")
+def house(make_house):
+    return make_house(refused=3)
+
+
+@pytest.fixture(scope="module")
+def occupant(house):
+    """Somebody else listens on the first port that the market would give out."""
+    occupant = Occupant(house.sshd.ports[0])
+    house.parts.append(occupant)
+    return occupant
+
+
+@pytest.fixture(scope="module")
+def device(house, occupant):
+    return house.offered()
+
+
+@pytest.fixture(scope="module")
+def access(house, device):
+    access = house.rent(device, "1h")
+    ssh(access, f"echo {MARKER.decode()} > /data/marker; sync")
+    return access
+
+
+def must_be_whole(house, device, access):
+    """Container and tunnel are up, the market knows, and the renter gets in and finds the data."""
+    wait_for(
+        "all to be whole",
+        lambda: [device.status().get(key) for key in ("state", "container", "tunnel", "fault")] == ["leased", "up", "up", None], 60,
+    )
+    wait_for("the market to hear it", lambda: (house.row(device)["tunnel"], house.row(device).get("fault")) == ("up", None), 20)
+    assert ssh(access, "cat /data/marker").stdout.strip() == MARKER.decode()
+    assert device.status()["lease"] == access["lease"] and len(device.events("lease.erasing")) == 1
+
+
+def test_a_taken_port_is_passed_over(house, device, occupant, access):
+    """A foreign program holds a port before the registration: the market gives three others, and says so in its log."""
+    row = house.row(device)
+    taken = house.sshd.ports[0]
+    assert taken not in (row["sshPort"], row["httpPort"], row["httpsPort"])
+    assert [line for line in house.market.text().splitlines() if " event=port.taken " in line and f"port={taken}" in line]
+    must_be_whole(house, device, access)
+
+
+def test_a_killed_engine_comes_back(house, device, access):
+    """kill -9 of dockerd: the container and the renter's session go on, and a new dockerd takes them over."""
+    session, container, engine = house.session(access), device.container(), device.engine_pid()
+    since = len(device.text())
+    os.kill(engine, signal.SIGKILL)
+    device.wait_event("engine.down", since=since)
+    session.must_go_on()
+    device.wait_event("container.up" if device.events("container.down", since) else "engine.up", since=since)
+    wait_for("the engine to answer", device.container, 30)
+    assert device.engine_pid() != engine
+    assert (device.container()["Id"], device.container_pid()) == (container["Id"], container["State"]["Pid"])
+    session.must_go_on()
+    must_be_whole(house, device, access)
+
+
+SERVICE = """[Unit]
+Description=what the renter installed
+[Service]
+ExecStart=/usr/bin/sleep 987654
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def test_a_killed_container_comes_back(house, device, access):
+    """kill -9 of the container's init: it starts again with its data, the same host key, and every service that the renter has enabled;
+    the market hears of it."""
+    as_root(access, f"printf '%s' '{SERVICE}' > /etc/systemd/system/renters.service; systemctl enable --now renters; pgrep -f 987654")
+    key = run("ssh-keyscan", "-t", "ed25519", "-p", access["sshPort"], access["host"]).stdout
+    container = device.container()
+    since = len(device.text())
+    os.kill(container["State"]["Pid"], signal.SIGKILL)
+    device.wait_event("container.down", since=since)
+    device.wait_event("container.up", since=since)
+    assert device.container()["Id"] == container["Id"] and device.container_pid() != container["State"]["Pid"]
+    must_be_whole(house, device, access)
+    wait_for("the renter's services", lambda: ssh(access, "pgrep -x cron && pgrep -f 98765[4]", check=False).returncode == 0, 30, 0.5)
+    assert run("ssh-keyscan", "-t", "ed25519", "-p", access["sshPort"], access["host"]).stdout == key
+
+
+def test_a_killed_tunnel_client_comes_back(house, device, access):
+    """kill -9 of the ssh client: another one opens the same ports."""
+    before, since = device.tunnel_pid(), len(device.text())
+    os.kill(before, signal.SIGKILL)
+    device.wait_event("tunnel.down", since=since)
+    device.wait_event("tunnel.up", since=since)
+    assert device.tunnel_pid() not in (None, before)
+    must_be_whole(house, device, access)
+    assert house.row(device)["sshPort"] == access["sshPort"]
+
+
+def test_a_killed_tunnel_server_is_told_and_found_again(house, device, access):
+    """The tunnel server dies with all its sessions: the device tells the market that its tunnel is down, and opens it when the server is
+    back."""
+    since = len(device.text())
+    house.sshd.end(signal.SIGKILL)
+    device.wait_event("tunnel.down", since=since)
+    wait_for("the market to hear it", lambda: house.row(device)["tunnel"] == "down", 20)
+    assert device.status()["state"] == "leased" and not try_login(access)
+    house.sshd.start()
+    device.wait_event("tunnel.up", since=since)
+    must_be_whole(house, device, access)
+    assert house.row(device)["sshPort"] == access["sshPort"]
+
+
+def test_a_stolen_port_moves_the_lease(house, device, access):
+    """While the tunnel server was away somebody else took the renter's ssh port: the device tells that it is refused, the market moves the
+    lease to other ports, and the renter finds the machine there."""
+    since = len(device.text())
+    free = house.free_ports()
+    house.sshd.end(signal.SIGKILL)
+    thief = Occupant(access["sshPort"])
+    house.parts.append(thief)
+    house.sshd.start()
+    device.wait_event("tunnel.refused", since=since)
+    wait_for("the market to hear it", lambda: house.row(device)["tunnel"] in ("refused", "up"), 20, 0.05)
+    moved = wait_for("the move", lambda: [line for line in house.market.text().splitlines() if " event=lease.moved " in line], 30)
+    assert f"from={access['sshPort']}" in moved[0] and len(moved) == 1
+    device.wait_event("tunnel.up", since=since)
+    row = house.row(device)
+    new = {**access, "sshPort": row["sshPort"]}
+    assert row["sshPort"] not in (access["sshPort"], house.sshd.ports[0])
+    must_be_whole(house, device, new)
+    assert device.journal()["tunnel"]["ports"]["ssh"] == row["sshPort"]
+    # The old ports are free again, all three; only the thief has one of them.
+    assert house.free_ports() == free
+    thief.remove()
+
+
+def test_an_end_without_an_engine(house, device, access):
+    """The lease ends while dockerd is dead and the container still runs: container and shim are ended all the same, the drive is erased."""
+    container = device.container_pid()
+    assert raw_count(device.drive, MARKER) > 0
+    governor = device.process.pid
+    os.kill(governor, signal.SIGSTOP)
+    os.kill(device.engine_pid(), signal.SIGKILL)
+    house.market.command("end", device.label)
+    time.sleep(1.5)
+    os.kill(governor, signal.SIGCONT)
+    device.wait_event("lease.erased", 2, seconds=60)
+    assert not os.path.exists(f"/proc/{container}") and raw_count(device.drive, MARKER) == 0
+    device.wait_until("offered")
+    ours = [json.dumps(open(f"/proc/{pid}/comm").read().strip()) for pid in pids_naming(str(device.run_folder))]
+    assert ours.count('"dockerd"') == 1 and ours.count('"docker-init"') == 1, ours
