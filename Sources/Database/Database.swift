@@ -135,28 +135,33 @@ public final class Database: Ledger {
         return rules
     }
 
+    /// Replaces the rules.
     public func setRules(_ rules: Rules) throws(MarketError) {
         try connection.run(.setRules, [.integer(rules.checkInSeconds), .integer(rules.refusedSeconds)])
         knownRules = nil
     }
 
+    /// Adds an owner; false where there is one of that name.
     public func addOwner(_ name: String, at now: UnixTime) throws(MarketError) -> Bool {
         try connection.run(.addOwner, [.text(name), .integer(now.seconds)])
         return connection.changes == 1
     }
 
+    /// Whether there is an owner of that name.
     public func hasOwner(_ name: String) throws(MarketError) -> Bool {
         var found = false
         try connection.read(.owner, [.text(name)]) { _ in found = true }
         return found
     }
 
+    /// The receipt of a lease.
     public func receipt(of lease: LeaseID) throws(MarketError) -> ReceiptRecord? {
         var found: ReceiptRecord?
         try connection.read(.receipt, [.text(lease.text)]) { row throws(MarketError) in found = try row.receipt() }
         return found
     }
 
+    /// Keeps a receipt.
     public func addReceipt(_ receipt: ReceiptRecord) throws(MarketError) {
         try connection.run(
             .addReceipt,

@@ -2,12 +2,14 @@ import MarketCore
 import Protocol
 
 extension Database {
+    /// Adds a device.
     public func addDevice(_ device: DeviceRecord) throws(MarketError) {
         try connection.run(
             .addDevice,
             [.text(device.id.text), .text(device.owner), .text(device.name), .bytes(device.keyHash), .integer(device.added.seconds)])
     }
 
+    /// Writes the tunnel key, governor and hardware of a device anew.
     public func updateDevice(_ device: DeviceRecord) throws(MarketError) {
         let hardware = device.hardware
         try connection.run(
@@ -19,8 +21,10 @@ extension Database {
             ])
     }
 
+    /// A device by its id.
     public func device(_ id: DeviceID) throws(MarketError) -> DeviceRecord? { try oneDevice(.device, id.text) }
 
+    /// The device that has this tunnel key.
     public func device(holding tunnelKey: String) throws(MarketError) -> DeviceRecord? { try oneDevice(.deviceHolding, tunnelKey) }
 
     private func oneDevice(_ query: Query, _ text: String) throws(MarketError) -> DeviceRecord? {
@@ -29,20 +33,24 @@ extension Database {
         return found
     }
 
+    /// The devices of a name, at most two: more are as ambiguous as two.
     public func devices(named name: String) throws(MarketError) -> [DeviceRecord] {
         var found: [DeviceRecord] = []
         try connection.read(.devicesNamed, [.text(name)]) { row throws(MarketError) in found.append(try row.device()) }
         return found
     }
 
+    /// Every device in the order of owner, name and id, with its latest lease.
     public func eachDevice(_ visit: (DeviceRecord, LeaseRecord?) -> Void) throws(MarketError) {
         try connection.read(.eachDevice, []) { row throws(MarketError) in
             visit(try row.device(from: 21), row.isNull(0) ? nil : try row.lease())
         }
     }
 
+    /// A lease by its id.
     public func lease(_ id: LeaseID) throws(MarketError) -> LeaseRecord? { try oneLease(.lease, id.text) }
 
+    /// The lease that a device registered last.
     public func latestLease(of device: DeviceID) throws(MarketError) -> LeaseRecord? { try oneLease(.latestLease, device.text) }
 
     private func oneLease(_ query: Query, _ text: String) throws(MarketError) -> LeaseRecord? {
@@ -51,6 +59,7 @@ extension Database {
         return found
     }
 
+    /// Rented leases whose time is up, at most `limit`.
     public func overdueLeases(at now: UnixTime, limit: Int) throws(MarketError) -> [LeaseRecord] {
         var found: [LeaseRecord] = []
         try connection.read(.overdue, [.integer(now.seconds), .integer(Int64(limit))]) { row throws(MarketError) in
@@ -59,6 +68,7 @@ extension Database {
         return found
     }
 
+    /// Adds a lease, which becomes its device's latest.
     public func addLease(_ lease: LeaseRecord) throws(MarketError) {
         try connection.run(
             .addLease,
@@ -72,6 +82,7 @@ extension Database {
         try connection.run(.setLatest, [.text(lease.id.text), .text(lease.device.text)])
     }
 
+    /// Writes a lease anew, except for its sighting.
     public func updateLease(_ lease: LeaseRecord) throws(MarketError) {
         try connection.run(
             .updateLease,
@@ -86,6 +97,7 @@ extension Database {
 
     private func keys(of lease: LeaseRecord) -> String { lease.sshKeys.joined(separator: "\n") }
 
+    /// Writes the sighting of a lease anew.
     public func setSighting(_ sighting: Sighting, of lease: LeaseID) throws(MarketError) {
         try connection.run(
             .setSighting,

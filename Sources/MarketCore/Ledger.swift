@@ -89,8 +89,8 @@ public protocol Ledger: AnyObject {
 
 /// What happened, for those who watch a market. A world gets it inside the transaction, and tells it once that is durable.
 public enum MarketEvent: Equatable, Sendable {
-    /// A device registered a new lease.
-    case registered(LeaseID, DeviceID)
+    /// A device registered a new lease, on a drive that is kept so; nil where it has not said.
+    case registered(LeaseID, DeviceID, Encryption?)
     /// A lease was rented until then.
     case rented(LeaseID, DeviceID, until: UnixTime)
     /// A lease's end was moved.

@@ -50,7 +50,7 @@ extension Market {
         let lease = LeaseRecord(offering: id, device: device, account: account, host: place.host, ports: place.ports, at: now)
         try store.addLease(lease)
         try store.claim(place.ports, on: place.host, for: id)
-        world.note(.registered(id, device))
+        world.note(.registered(id, device, try store.device(device)?.hardware?.encryption))
         return lease
     }
 }

@@ -16,6 +16,8 @@ public struct Rental: Equatable, Sendable {
     public let password: Secret
     /// When the lease ends.
     public let expires: UnixTime
+    /// How the device keeps the renter's data; nil where it has not said.
+    public let encryption: Encryption?
 }
 
 extension Market {
@@ -39,7 +41,7 @@ extension Market {
             world.note(.rented(lease.id, device.id, until: expires))
             return Rental(
                 lease: lease.id, device: device.id, host: lease.host, ports: lease.ports, user: lease.account.user, password: password,
-                expires: expires)
+                expires: expires, encryption: device.hardware?.encryption)
         }
     }
 

@@ -137,7 +137,8 @@ public final class WebServer {
 
     private func ended(_ exchange: Exchange, _ connection: OpaquePointer, _ method: String, _ path: String) -> MHD_Result {
         if let ready = exchange.answer { return queue(ready, connection) }
-        let answer = exchange.received > limits.body
+        let answer =
+            exchange.received > limits.body
             ? handler.tooLarge()
             : handler.answer(
                 WebRequest(

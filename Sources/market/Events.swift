@@ -16,6 +16,8 @@ enum LogEvent: Int {
     case sweepFailed = 2005
     /// A device registered a new lease.
     case registered = 2101
+    /// The device of a new lease keeps its drive in the clear.
+    case unencrypted = 2106
     /// A lease was rented.
     case rented = 2102
     /// The end of a lease was moved.
@@ -40,6 +42,7 @@ enum LogEvent: Int {
         case .requestFailed: "market.request-failed"
         case .sweepFailed: "market.sweep-failed"
         case .registered: "lease.registered"
+        case .unencrypted: "lease.unencrypted"
         case .rented: "lease.rented"
         case .extended: "lease.extended"
         case .ended: "lease.ended"
@@ -51,6 +54,9 @@ enum LogEvent: Int {
     }
 }
 
+/// What renters and operators are told of such a device.
+let unencrypted = "this device does not encrypt its drive: whoever holds the drive can read the renter's data"
+
 extension Log {
     /// Writes one of the market's lines.
     func write(_ level: LogLevel, _ event: LogEvent, _ fields: [LogField] = []) {
@@ -60,7 +66,9 @@ extension Log {
     /// Writes what happened to a lease or port.
     func write(_ event: MarketEvent) {
         switch event {
-        case .registered(let lease, let device): write(.info, .registered, lease, device)
+        case .registered(let lease, let device, let encryption):
+            write(.info, .registered, lease, device)
+            if encryption != .luks2 { write(.warning, .unencrypted, lease, device, [LogField("meaning", unencrypted)]) }
         case .rented(let lease, let device, let until): write(.info, .rented, lease, device, [LogField("expires", until.seconds)])
         case .extended(let lease, let device, let until): write(.info, .extended, lease, device, [LogField("expires", until.seconds)])
         case .ended(let lease, let device, let reason): write(.info, .ended, lease, device, [LogField("reason", reason.rawValue)])

@@ -20,6 +20,7 @@ func rentDevice(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     Terminal.print("user      " + rental.user)
     Terminal.print("password  " + rental.password.revealText() + "   (shown this once)")
     Terminal.print("expires   " + utcText(rental.expires.seconds))
+    if rental.encryption != .luks2 { Terminal.print("WARNING   " + unencrypted) }
     Terminal.print("log in    ssh -p \(rental.ports.ssh) " + rental.user + "@" + rental.host)
 }
 
@@ -29,6 +30,7 @@ private func json(_ rental: Rental) -> JSON {
         .init("sshPort", .integer(rental.ports.ssh)), .init("httpPort", .integer(rental.ports.http)),
         .init("httpsPort", .integer(rental.ports.https)), .init("user", .string(rental.user)),
         .init("password", .string(rental.password.revealText())), .init("expires", .integer(rental.expires.seconds)),
+        .init("encryption", .string((rental.encryption ?? Encryption.none).rawValue)),
     ])
 }
 

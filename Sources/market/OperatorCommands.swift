@@ -70,7 +70,7 @@ struct DeviceRow {
             device.id.text, device.name, device.owner, state, lease?.sighting.phase.rawValue ?? "-",
             lease?.sighting.tunnel.rawValue ?? "-", lease?.sighting.fault ?? "-", seen ?? "-",
             lease?.expires.map { utcText($0.seconds) } ?? "-", lease.map { $0.host + ":\($0.ports.ssh)" } ?? "-",
-            device.hardware?.encryption.rawValue ?? "-",
+            device.hardware.map { $0.encryption == .none ? "NONE" : $0.encryption.rawValue } ?? "-",
         ]
     }
 

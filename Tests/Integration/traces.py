@@ -7,6 +7,7 @@ that no other world has), the prefix of its bridges, or one of its ports.
 import glob
 import os
 import pathlib
+import signal
 import subprocess
 import time
 
@@ -53,6 +54,21 @@ def unmount_all(folder):
     for point in reversed(mount_points()):
         if point == folder or point.startswith(folder + "/"):
             subprocess.run(["umount", "-l", point], capture_output=True, check=False)
+
+
+def end_all(folder):
+    """Kills every process that names a folder, and unmounts what is there."""
+    for _ in range(50):
+        pids = pids_naming(folder)
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        if not pids:
+            break
+        time.sleep(0.05)
+    unmount_all(folder)
 
 
 def lines(*words):

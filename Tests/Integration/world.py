@@ -15,7 +15,7 @@ import tempfile
 import time
 
 from ports import free_port, free_port_range
-from traces import forget_containers, left_behind, pids_naming, snapshot, unmount_all  # noqa: F401 (the demo takes two of them from here)
+from traces import end_all, forget_containers, left_behind, pids_naming, snapshot  # noqa: F401 (the demo takes some of them from here)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("SUBLET_BIN", ROOT / ".build" / "release"))
@@ -340,17 +340,7 @@ class Device(Service):
         """What a reboot does: every process of ours dies at once; mounts, loops and network are gone, and what lay in RAM."""
         self.end(signal.SIGKILL)
         containers = self.containers()
-        for _ in range(50):
-            pids = pids_naming(str(self.run_folder))
-            for pid in pids:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            if not pids:
-                break
-            time.sleep(0.05)
-        unmount_all(str(self.run_folder))
+        end_all(str(self.run_folder))
         run("dmsetup", "remove", "--force", f"{self.bridge}-lease", check=False) if shutil.which("dmsetup") else None
         run("ip", "link", "delete", self.bridge, check=False)
         run("nft", "delete", "table", "ip", f"sublet-{self.bridge}", check=False)

@@ -108,7 +108,8 @@ import Testing
     @Test(arguments: LedgerKind.allCases) func sshdHearsOnlyOfTheLeasesOwnPorts(kind: LedgerKind) throws {
         let bench = try Bench(kind)
         let (device, _, _) = try bench.offered()
-        let line = "restrict,port-forwarding,permitlisten=\"0.0.0.0:20000\",permitlisten=\"127.0.0.1:20001\","
+        let line =
+            "restrict,port-forwarding,permitlisten=\"0.0.0.0:20000\",permitlisten=\"127.0.0.1:20001\","
             + "permitlisten=\"127.0.0.1:20002\" " + Bench.key(1)
         #expect(try bench.market.authorizedKeys(for: Bench.key(1), at: bench.now) == line)
         #expect(try bench.market.authorizedKeys(for: Bench.key(2), at: bench.now) == nil)

@@ -14,7 +14,8 @@ die() {
 }
 
 require_root() {
-    [ "$(id -u)" -eq 0 ] || die 77 "needs root ($1): run it with sudo"
+    # shellcheck disable=SC2016 # sudo's own PATH would hide the toolchain
+    [ "$(id -u)" -eq 0 ] || die 77 "needs root ($1): run it as root, or with sudo env \"PATH=\$PATH\" before it"
 }
 
 require_program() {
