@@ -92,10 +92,11 @@ def header_is_zero():
     return not any(read_raw(DRIVE, offset, 1 << 20).strip(b"\0") for offset in range(0, HEADER, 1 << 20))
 
 
-class Space:
-    """world.Workspace, with the disk part on the card: it outlives a power cut."""
+class Space(world.Workspace):
+    """With the disk part on the card: it outlives a power cut."""
 
     def __init__(self):
+        self.name, self.ports = "lease", set()
         self.folder = pathlib.Path("/run/lease")
         self.folder.mkdir(mode=0o755)
         self.disk = CARD
