@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from house import as_root, child_text, raw_count, try_login
+from house import as_root, child_text, leave_marker, raw_count, try_login
 from ports import Occupant
 from traces import comm, pids_naming
 from world import run, ssh, wait_for
@@ -39,7 +39,7 @@ def device(house, occupant):
 @pytest.fixture(scope="module")
 def access(house, device):
     access = house.rent(device, "1h")
-    ssh(access, f"echo {MARKER.decode()} > /data/marker; sync")
+    leave_marker(device, access, MARKER)
     return access
 
 

@@ -11,7 +11,7 @@ import signal
 import time
 
 import pytest
-from house import as_root, raw_count, seconds_of, try_login
+from house import as_root, leave_marker, raw_count, seconds_of, try_login
 from traces import mount_points, pids_naming
 from world import run, ssh, wait_for
 
@@ -27,7 +27,7 @@ def device(house):
 def access(house, device):
     """A long lease with data in it."""
     access = house.rent(device, "1h")
-    ssh(access, f"echo {MARKER.decode()} | tee /data/marker > ~/marker; sync")
+    leave_marker(device, access, MARKER)
     return access
 
 
@@ -134,7 +134,7 @@ def test_a_power_cut_while_erasing(house, device, access, moment):
     """A cut between the end of a lease and its verified erase: the erase is done before anything is offered, and its receipt arrives."""
     if moment != "at once":
         access = house.rent(device, "1h")
-        ssh(access, f"echo {MARKER.decode()} > /data/marker; sync")
+        leave_marker(device, access, MARKER)
     assert raw_count(device.drive, MARKER) >= 1
     before = len(device.events("lease.erasing"))
     house.market.command("end", device.label)
