@@ -40,7 +40,7 @@ demo: ## the whole lease on this machine; KEEP=1 leaves it running
 test: ## unit tests, and integration tests on real parts
 	@board/host/needs --toolchain
 	@board/host/check-kernel $(SPACE)
-	@board/host/needs build run test
+	@board/host/needs build run test rig
 	@Tests/run
 
 .PHONY: check
