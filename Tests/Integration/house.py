@@ -1,6 +1,7 @@
 """A market, a tunnel server and devices that belong together; and what a renter does with them."""
 
 import json
+import os
 import pathlib
 import re
 import shlex
@@ -132,16 +133,11 @@ def try_login(access, **options):
 
 def raw_count(path, marker):
     """How often bytes stand on a raw drive; holes hold none and are passed over."""
-    found = 0
-    for piece in data_pieces(path, len(marker) - 1):
-        found += piece.count(marker)
-    return found
+    return sum(piece.count(marker) for _, piece in data_pieces(path, len(marker) - 1))
 
 
 def data_pieces(path, overlap=0):
-    """The data of a file that may have holes, piece by piece; each begins with the last `overlap` bytes of the one before it."""
-    import os
-
+    """The data of a file that may have holes: offsets and pieces; each piece begins with the last `overlap` bytes of the one before it."""
     with open(path, "rb", buffering=0) as drive:
         size, offset = os.fstat(drive.fileno()).st_size, 0
         while offset < size:
@@ -154,7 +150,7 @@ def data_pieces(path, overlap=0):
                 piece = os.pread(drive.fileno(), min(8 << 20, end - offset), offset)
                 if not piece:
                     return
-                yield tail + piece
+                yield offset - len(tail), tail + piece
                 tail = piece[len(piece) - overlap :] if overlap else b""
                 offset += len(piece)
 

@@ -121,7 +121,7 @@ def test_a_bad_configuration_is_refused(place, name):
     done = start(place, content)
     assert (done.returncode, done.stdout) == (78, "")
     assert len(done.stderr.splitlines()) == 1 and len(done.stderr) < 1_000, done.stderr
-    assert done.stderr.startswith(f"{place}/device-config.json: ")
+    assert done.stderr.startswith(f"governor: {place}/device-config.json: ")
     assert not [word for word in words if word not in done.stderr], done.stderr
     assert KEY not in done.stderr
     must_be_untouched(place)
