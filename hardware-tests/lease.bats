@@ -143,7 +143,7 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
 @test "long: the power cut at every place of a preparation" {
     only_long
     local place
-    for place in prepare-due key-made opened file-system mounted; do
+    for place in prepare-due key-made opened file-system; do
         cp --sparse=always --reflink=auto "$STORY/preparing/drive" "$STORY/preparing/card" "$BATS_TEST_TMPDIR/"
         chapter "$BATS_TEST_TMPDIR" 90 frozen again-interrupted "$place"
         cut_power
