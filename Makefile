@@ -20,7 +20,9 @@ needs-%: FORCE
 	@board/host/needs $*
 
 .PHONY: build
+build: private export TMPDIR = $(CURDIR)/.build/tmp# swift leaves a dozen empty folders there
 build: needs-build ## governor and market for this machine
+	@mkdir -p "$$TMPDIR"
 	swift build -c release --static-swift-stdlib --product governor
 	swift build -c release --static-swift-stdlib --product market
 
