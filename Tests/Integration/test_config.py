@@ -129,8 +129,9 @@ def test_a_bad_configuration_is_refused(place, name):
 
 def test_the_good_one_is_taken(place):
     """The counter-proof: the configuration that all the bad ones are made from is read; the governor then asks for its base image."""
-    words = ("run", "--config", place / "device-config.json", "--state", place / "state", "--run", place / "run", "--base", place / "no.tar")
-    (place / "device-config.json").write_bytes(b"\xef\xbb\xbf" + text(GOOD).replace(b"@DRIVE@", str(place / "drive.img").encode()))
+    path = place / "device-config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + text(GOOD).replace(b"@DRIVE@", str(place / "drive.img").encode()))
+    words = ("run", "--config", path, "--state", place / "state", "--run", place / "run", "--base", place / "no.tar")
     done = run(world.BIN / "governor", *words, check=False, timeout=20)
     assert done.returncode == 69 and "base image" in done.stderr
     must_be_untouched(place)

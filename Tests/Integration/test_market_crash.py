@@ -174,8 +174,8 @@ def test_what_an_operator_does_while_the_market_is_down_counts(house, device, ac
 
 
 def test_a_lost_answer_to_a_receipt_is_sent_again(house, proxy, device, access):
-    """The lease ends; the market keeps the receipt and dies before it can say so. The device sends it again, and the market has it once; the
-    ports of the old lease are free again."""
+    """The lease ends; the market keeps the receipt and dies before it can say so. The device sends it again, and the market has it once;
+    the ports of the old lease are free again."""
     free = house.free_ports()
     loser = LoseTheAnswer(house, "receipts")
     with proxy.lying(loser):

@@ -108,7 +108,7 @@ def test_a_power_cut_costs_no_data(house, device, access):
 
 
 def test_a_power_cut_without_a_market(house, device, access):
-    """The market is away when the device boots: the lease resumes all the same, and the renter works; contact comes when the market does."""
+    """The market is away when the device boots: the lease resumes all the same, and the renter works; contact comes with the market."""
     device.pull_the_plug()
     house.market.end()
     device.start()

@@ -110,7 +110,7 @@ def _traces(before, name, bridges, ports):
 
 
 def left_behind(before, name, bridges="", ports=frozenset(), seconds=5):
-    """What a world has left, in words; empty where there is nothing. The kernel takes things down in its own time and gets a few seconds."""
+    """What a world has left, in words; empty where there is nothing. The kernel takes things down in its own time: a few seconds."""
     end = time.monotonic() + seconds
     while True:
         words = _traces(before, name, bridges, set(ports))
