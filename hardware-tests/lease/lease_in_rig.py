@@ -501,6 +501,9 @@ CHAPTERS = {
 
 def main():
     chapter, *words = sys.argv[1:]
+    # Nothing in here may change the host's files.
+    for share in (world.ROOT, world.BIN, "/base"):
+        run("mount", "-o", "remount,ro", share)
     here = World(erase=words[0] if chapter == "other-method" else None)
     try:
         CHAPTERS[chapter](here, *words)
