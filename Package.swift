@@ -67,7 +67,7 @@ let package = Package(
         tests("JSON", ["JSON"]),
         tests("Crypto", ["Crypto", "Platform"]),
         tests("Protocol", ["Protocol", "JSON"]),
-        tests("GovernorCore", ["GovernorCore", "JSON", "Protocol"]),
+        tests("GovernorCore", ["Platform", "GovernorCore", "JSON", "Protocol"]),
         tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol"]),
         tests("Database", ["Database", "MarketCore", "Platform", "Protocol"]),
     ],
