@@ -21,8 +21,9 @@ needs-%: FORCE
 
 .PHONY: build
 build: needs-build ## governor and market for this machine
-	swift build -c release --static-swift-stdlib --product governor
-	swift build -c release --static-swift-stdlib --product market
+	@mkdir -p .build/tmp
+	TMPDIR=$$PWD/.build/tmp swift build -c release --static-swift-stdlib --product governor
+	TMPDIR=$$PWD/.build/tmp swift build -c release --static-swift-stdlib --product market
 
 # A lease is begun only on a machine that has all it needs; nothing is changed before that is known. The space is for packages and
 # what is unpacked on the way, for the base image, for what is built here, and for drives.
@@ -40,7 +41,7 @@ demo: ## the whole lease on this machine; KEEP=1 leaves it running
 test: ## unit tests, and integration tests on real parts
 	@board/host/needs --toolchain
 	@board/host/check-kernel $(SPACE)
-	@board/host/needs build run test
+	@board/host/needs build run test rig
 	@Tests/run
 
 .PHONY: check

@@ -2,8 +2,12 @@
 // One package, two modes: ordinary Swift on the development machine, Embedded Swift on the boards (board/toolset).
 import PackageDescription
 
+/// The C library names struct members by this macro; every module that sees them, Foundation's too in the tests, must see the same names.
+let glibc = SwiftSetting.unsafeFlags(["-Xcc", "-D_GNU_SOURCE"])
+
 /// What every Swift target is built with: warnings are errors, and what Embedded Swift refuses is an error here already.
 let strict: [SwiftSetting] = [
+    glibc,
     .treatAllWarnings(as: .error),
     .treatWarning("EmbeddedRestrictions", as: .error),
 ]
@@ -25,7 +29,7 @@ func door(_ name: String) -> Target { .systemLibrary(name: name) }
 
 /// The unit tests of one room.
 func tests(_ name: String, _ below: [Target.Dependency]) -> Target {
-    .testTarget(name: name + "Tests", dependencies: below)
+    .testTarget(name: name + "Tests", dependencies: below, swiftSettings: [glibc])
 }
 
 let package = Package(
@@ -67,7 +71,7 @@ let package = Package(
         tests("JSON", ["JSON"]),
         tests("Crypto", ["Crypto", "Platform"]),
         tests("Protocol", ["Protocol", "JSON"]),
-        tests("GovernorCore", ["GovernorCore", "JSON", "Protocol"]),
+        tests("GovernorCore", ["Platform", "GovernorCore", "JSON", "Protocol"]),
         tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol"]),
         tests("Database", ["Database", "MarketCore", "Platform", "Protocol"]),
     ],

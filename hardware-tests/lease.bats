@@ -116,9 +116,9 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
 }
 
 @test "the power cut within an erase: erased before anything is opened or offered" {
-    chapter "$STORY" 90 frozen again-interrupted key-destroyed
+    chapter "$STORY" 90 frozen again-interrupted slots-destroyed
     cut_power
-    chapter "$STORY" 90 frozen erased prepare-due
+    chapter "$STORY" 90 frozen erased formatted
     cut_power
     [[ -z ${SUBLET_LONG-} ]] || keep preparing
 }
@@ -131,7 +131,7 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
 @test "long: the power cut at every place of an erase" {
     only_long
     local place
-    for place in erase-begun key-destroyed header-wiped; do
+    for place in key-file-gone erase-begun slots-destroyed header-wiped; do
         cp --sparse=always --reflink=auto "$STORY/due/drive" "$STORY/due/card" "$BATS_TEST_TMPDIR/"
         chapter "$BATS_TEST_TMPDIR" 90 frozen again-interrupted "$place"
         cut_power
@@ -143,7 +143,7 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
 @test "long: the power cut at every place of a preparation" {
     only_long
     local place
-    for place in key-made formatted opened file-system mounted; do
+    for place in prepare-due key-made opened file-system; do
         cp --sparse=always --reflink=auto "$STORY/preparing/drive" "$STORY/preparing/card" "$BATS_TEST_TMPDIR/"
         chapter "$BATS_TEST_TMPDIR" 90 frozen again-interrupted "$place"
         cut_power

@@ -95,10 +95,10 @@ struct JSONTree: ~Copyable {
 struct JSONTokener: ~Copyable {
     let raw: UnsafeMutablePointer<json_tokener>
 
-    init?(depth: Int32) {
+    init?(depth: Int32, flags: Int32) {
         guard let raw = json_tokener_new_ex(depth) else { return nil }
         self.raw = raw
-        json_tokener_set_flags(raw, cjson_strict_flags())
+        json_tokener_set_flags(raw, flags)
     }
 
     deinit { json_tokener_free(raw) }
@@ -110,14 +110,22 @@ extension JSON {
 
     /// Parses a text strictly: UTF-8, nothing after the value, at most 16 levels deep.
     public static func parse(_ bytes: [UInt8]) throws(JSONError) -> JSON {
-        guard let tokener = JSONTokener(depth: deepest) else {
-            throw JSONError("", expected: "memory for a parser", found: "none")
-        }
         guard !bytes.isEmpty, bytes.count < Int(Int32.max) else {
             throw JSONError("", expected: "JSON", found: bytes.isEmpty ? "nothing" : "more than 2 GiB")
         }
         // json-c takes a zero byte for the end of the text and would not look at what follows.
         if let zero = bytes.firstIndex(of: 0) { throw JSONError("", expected: "JSON", found: "a zero byte at byte \(zero)") }
+        // json-c 0.18 (Debian 13) takes every byte above 127 in a string for a control character where char is signed and the grammar is
+        // strict (its issue 892). So the grammar is checked with letters in their place, and the text itself without being strict.
+        guard bytes.contains(where: { $0 >= 0x80 }) else { return try parse(bytes, flags: cjson_strict_flags()) }
+        _ = try parse(bytes.map { $0 < 0x80 ? $0 : UInt8(ascii: "x") }, flags: cjson_strict_flags())
+        return try parse(bytes, flags: Int32(JSON_TOKENER_VALIDATE_UTF8))
+    }
+
+    private static func parse(_ bytes: [UInt8], flags: Int32) throws(JSONError) -> JSON {
+        guard let tokener = JSONTokener(depth: deepest, flags: flags) else {
+            throw JSONError("", expected: "memory for a parser", found: "none")
+        }
         let parser = tokener.raw
         let root = bytes.withUnsafeBytes { buffer in
             json_tokener_parse_ex(parser, buffer.bindMemory(to: CChar.self).baseAddress, Int32(bytes.count))

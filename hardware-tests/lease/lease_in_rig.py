@@ -20,7 +20,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "Tests" / "Integration"))
 import world  # noqa: E402
-from world import Device, Market, Trouble, TunnelServer, free_port, free_port_range, run, ssh, wait_for  # noqa: E402
+from world import Device, Market, Trouble, TunnelServer, Workspace, free_port, free_port_range, run, ssh, wait_for  # noqa: E402
 
 DRIVE = "/dev/ubda"
 CARD = pathlib.Path("/card")
@@ -92,12 +92,13 @@ def header_is_zero():
     return not any(read_raw(DRIVE, offset, 1 << 20).strip(b"\0") for offset in range(0, HEADER, 1 << 20))
 
 
-class Space(world.Workspace):
+class Space(Workspace):
     """With the disk part on the card: it outlives a power cut."""
 
     def __init__(self):
-        self.name, self.ports = "lease", set()
-        self.folder = pathlib.Path("/run/lease")
+        self.name = "lease"
+        self.ports = set()
+        self.folder = pathlib.Path("/run", self.name)
         self.folder.mkdir(mode=0o755)
         self.disk = CARD
         if run("blkid", "-p", "/dev/ubdb", check=False).returncode != 0:
@@ -196,7 +197,8 @@ class World:
         expect(not os.path.exists(MAPPER), "nothing is open under /dev/mapper")
         left = [line for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines() if "/run/lease" in line]
         expect(not left, "nothing is mounted")
-        expect(not run("pgrep", "-x", "dockerd|containerd|governor", check=False).stdout, "no engine and no governor runs")
+        left = run("pgrep", "-la", "dockerd|containerd|governor", check=False).stdout
+        expect(not left, "no engine and no governor runs " + left)
 
     def trouble(self):
         """What helps to understand a failure."""
@@ -318,12 +320,28 @@ class World:
     def freeze_at(self, place):
         """Stops the device at a place inside an erase or a preparation."""
         stage, reached = PLACES[place]
-        wait_for(f"the place {place}", lambda: self.device.stage() == stage and reached(self), 60, 0)
+
+        def is_here():
+            # At the start the journal still tells of the preparation that the last power cut broke off.
+            is_new = stage != "preparing" or self.device.events("lease.registered")
+            return is_new and self.device.stage() == stage and reached(self)
+
+        wait_for(f"the place {place}", is_here, 60, 0)
         self.device.freeze()
         header = "is gone" if not any(read_raw(DRIVE, 0, 4096)) else "is there"
         rest = "zero" if header_is_zero() else "not zero"
         key = "is there" if self.key.exists() else "is gone"
-        say(f"stopped at {place}: the journal says {self.device.stage()}, the header {header}, its 16 MiB are {rest}, the key file {key}")
+        slots = "there" if slots_on_drive() else "gone"
+        say(
+            f"stopped at {place}: the journal says {self.device.stage()}; on the drive the header {header}, key slots are {slots}, "
+            f"the first 16 MiB are {rest}; the key file {key}"
+        )
+
+
+def slots_on_drive():
+    """Whether the LUKS2 header on the medium (its JSON begins at 4 KiB) names a key slot."""
+    text = read_raw(DRIVE, 4096, 8192)
+    return b'"keyslots":{"' in text
 
 
 def runs(phrase):
@@ -335,14 +353,14 @@ def runs(phrase):
 PLACES = {
     "erase-due": ("erasing", lambda here: True),
     "erase-begun": ("erasing", lambda here: runs("governor storage erase")),
-    "key-destroyed": ("erasing", lambda here: not here.key.exists()),
+    "key-file-gone": ("erasing", lambda here: not here.key.exists()),
+    "slots-destroyed": ("erasing", lambda here: not slots_on_drive()),
     "header-wiped": ("erasing", lambda here: not any(read_raw(DRIVE, 0, 4096))),
     "prepare-due": ("preparing", lambda here: True),
     "key-made": ("preparing", lambda here: here.key.exists()),
     "formatted": ("preparing", lambda here: any(read_raw(DRIVE, 0, 4096))),
     "opened": ("preparing", lambda here: os.path.exists(MAPPER)),
     "file-system": ("preparing", lambda here: runs("mkfs.ext4")),
-    "mounted": ("preparing", lambda here: os.path.ismount(here.device.mount)),
 }
 
 
@@ -428,8 +446,8 @@ def again_interrupted(here, place):
     await_power_cut("frozen")
 
 
-def erased(here, place="prepare-due"):
-    """After a power cut in an erase: erased before anything else. Then the power goes while the drive is prepared for the next lease."""
+def erased(here, place="formatted"):
+    """After a power cut in an erase: erased before anything else. Then the power goes while the drive is prepared for the next."""
     lease = here.device.journal()["lease"]
     expect(here.device.stage() == "erasing" and lease == here.facts["access"]["lease"], "the journal says that the lease is to be erased")
     here.device.start()
@@ -483,6 +501,9 @@ CHAPTERS = {
 
 def main():
     chapter, *words = sys.argv[1:]
+    # Nothing in here may change the host's files.
+    for share in (world.ROOT, world.BIN, "/base"):
+        run("mount", "-o", "remount,ro", share)
     here = World(erase=words[0] if chapter == "other-method" else None)
     try:
         CHAPTERS[chapter](here, *words)
