@@ -10,6 +10,7 @@ import subprocess
 import time
 
 import world
+from traces import end_all
 from world import Device, Market, TunnelServer, Workspace, ssh, wait_for
 
 
@@ -93,7 +94,12 @@ class House:
             if hasattr(self, name):
                 getattr(self, name).end()
         self.space.remove()
-        return "; ".join(filter(None, [*left, self.space.left_behind()]))
+        words = "; ".join(filter(None, [*left, self.space.left_behind()]))
+        if words:
+            # Told, and taken away all the same: the next world must not suffer.
+            end_all(str(self.space.folder))
+            self.space.remove()
+        return words
 
 
 class Session(world.Service):
