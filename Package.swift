@@ -49,7 +49,7 @@ let package = Package(
 
         room("Commands", ["CLinux", "Platform"]),
         room("GovernorCore", ["JSON", "Protocol"]),
-        room("Storage", ["CCryptsetup", "CLinux", "Platform"], links: ["cryptsetup"]),
+        room("Storage", ["CCryptsetup", "CLinux", "Platform", "Protocol"], links: ["cryptsetup"]),
         room("Engine", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
         room("Fence", ["Platform"]),
         room("Tunnel", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),

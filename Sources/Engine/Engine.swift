@@ -125,12 +125,16 @@ public final class Engine {
 
     /// dockerd writes its own number; whether the process of that number is a dockerd of ours its command line tells.
     private func daemonIdentity() -> ProcessIdentity? {
-        guard let bytes = try? Files.read(settings.pidFile, limit: 32),
-            let pid = Int32(String(decoding: bytes.filter { $0 > 0x20 }, as: UTF8.self)),
+        guard let pid = Self.pid(in: settings.pidFile),
             let command = try? Files.read("/proc/\(pid)/cmdline", limit: 65_536),
             command.split(separator: 0).contains(where: { $0.elementsEqual(settings.execRoot.utf8) })
         else { return nil }
         return ProcessIdentity.of(pid)
+    }
+
+    private static func pid(in path: String) -> Int32? {
+        guard let bytes = try? Files.read(path, limit: 32) else { return nil }
+        return Int32(String(decoding: bytes.filter { $0 > 0x20 }, as: UTF8.self))
     }
 
     private func startDaemon() throws(SystemError) {
@@ -145,9 +149,7 @@ public final class Engine {
 
     /// A containerd that died with its dockerd, and that nobody has reaped yet, would be taken for one that runs, and waited for.
     private func forgetDeadContainerd() {
-        guard let bytes = try? Files.read(settings.containerdPidFile, limit: 32),
-            let pid = Int32(String(decoding: bytes.filter { $0 > 0x20 }, as: UTF8.self)), ProcessIdentity.of(pid) == nil
-        else { return }
+        guard let pid = Self.pid(in: settings.containerdPidFile), ProcessIdentity.of(pid) == nil else { return }
         unlink(settings.containerdPidFile)
     }
 

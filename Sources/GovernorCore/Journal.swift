@@ -45,6 +45,9 @@ public struct Journal: Equatable, Sendable {
         sshKeys = []
     }
 
+    /// The drives that are ours by what is written here, whatever is on them.
+    public var claims: [String] { [drive, clean].compactMap { $0 } }
+
     /// Forgets the lease, keeps what is known of the drive.
     mutating func forgetLease() {
         stage = .idle

@@ -133,10 +133,13 @@ public enum Files {
 }
 
 /// Whether a text holds a phrase.
-public func contains(_ bytes: [UInt8], _ phrase: String) -> Bool {
+public func contains(_ bytes: [UInt8], _ phrase: String) -> Bool { contains(bytes[...], phrase) }
+
+/// Whether a part of a text holds a phrase.
+public func contains(_ bytes: ArraySlice<UInt8>, _ phrase: String) -> Bool {
     let wanted = Array(phrase.utf8)
     guard let first = wanted.first else { return true }
-    var rest = bytes[...]
+    var rest = bytes
     while let found = rest.firstIndex(of: first) {
         if rest[found...].starts(with: wanted) { return true }
         rest = rest[(found + 1)...]

@@ -1,41 +1,22 @@
 import CLinux
 import Platform
-
-/// What an erase did and what its check found.
-public struct EraseResult: Equatable, Sendable {
-    /// How it was done.
-    public enum Method: String, Sendable {
-        case key, discard, overwrite
-    }
-
-    /// How it was done.
-    public let method: Method
-    /// The drive by its identity.
-    public let drive: String
-    /// Its size in bytes.
-    public let bytes: Int64
-    /// Milliseconds for the erase.
-    public let eraseMilliseconds: Int64
-    /// Milliseconds for the check.
-    public let checkMilliseconds: Int64
-    /// What was checked and held.
-    public let checks: [String]
-}
+import Protocol
 
 extension Volume {
     /// Closes, destroys and verifies. Any doubt is an error: the drive must then not be offered. Doing it again after a power cut is safe.
     ///
     /// `key`: destroys every key slot, overwrites the header and the key file; the data can't be read by anybody from then on.
     /// `discard`: tells the device to forget every block, and checks that all read as zero. `overwrite`: writes zeros over all of it.
-    public func erase(_ method: EraseResult.Method, _ tell: (StepProgress) -> Void) throws(StorageError) -> EraseResult {
+    public func erase(_ method: EraseMethod, _ tell: (StepProgress) -> Void) throws(StorageError) -> EraseReport {
         let identity = Inspect.identity(of: path)
         let started = Clock.bootNanoseconds()
         try close()
         guard Files.exists(path) else {
             guard newFileBytes != nil else { throw StorageError("nothing is at " + path, code: ENOENT) }
             try system { () throws(SystemError) in _ = try Files.destroy(keyPath) }
-            return EraseResult(
-                method: method, drive: identity, bytes: 0, eraseMilliseconds: 0, checkMilliseconds: 0, checks: ["no-file"])
+            return EraseReport(
+                method: method, encryption: encryption, drive: identity, bytes: 0, eraseMilliseconds: 0, checkMilliseconds: 0,
+                checks: ["no-file"])
         }
         var checks: [String] = []
         let headerBytes = try destroyKey(&checks)
@@ -45,10 +26,12 @@ extension Volume {
         if method != .key { try clear(device, bytes: bytes, method, tell) }
         let erased = Clock.bootNanoseconds()
         try verify(device, bytes: bytes, headerBytes: headerBytes, method, &checks, tell)
-        return EraseResult(
-            method: method, drive: identity, bytes: bytes, eraseMilliseconds: (erased - started) / 1_000_000,
+        return EraseReport(
+            method: method, encryption: encryption, drive: identity, bytes: bytes, eraseMilliseconds: (erased - started) / 1_000_000,
             checkMilliseconds: (Clock.bootNanoseconds() - erased) / 1_000_000, checks: checks)
     }
+
+    private var encryption: Encryption { isEncrypted ? .luks2 : .none }
 
     /// Destroys every copy of the key there is, on the drive and on the card, and checks that the old one opens nothing any more. Gives the
     /// length of the header in bytes; where there is none (any more), what our headers take.
@@ -83,7 +66,7 @@ extension Volume {
     }
 
     private func clear(
-        _ device: borrowing FileDescriptor, bytes: Int64, _ method: EraseResult.Method, _ tell: (StepProgress) -> Void
+        _ device: borrowing FileDescriptor, bytes: Int64, _ method: EraseMethod, _ tell: (StepProgress) -> Void
     ) throws(StorageError) {
         if method == .discard, discardAll(device.raw, bytes) { return }
         let zeros = [UInt8](repeating: 0, count: 4 << 20)
@@ -111,7 +94,7 @@ extension Volume {
     }
 
     private func verify(
-        _ device: borrowing FileDescriptor, bytes: Int64, headerBytes: Int64, _ method: EraseResult.Method, _ checks: inout [String],
+        _ device: borrowing FileDescriptor, bytes: Int64, headerBytes: Int64, _ method: EraseMethod, _ checks: inout [String],
         _ tell: (StepProgress) -> Void
     ) throws(StorageError) {
         let raw = device.raw

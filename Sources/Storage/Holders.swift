@@ -41,22 +41,11 @@ enum Holders {
 
     /// Whether a process's root is an overlay of folders on the drive: it names them in its options.
     private static func isRootedIn(_ folder: String, _ pid: Int32) -> Bool {
-        let wanted = Array((folder + "/").utf8)
         guard let bytes = try? Files.read("/proc/\(pid)/mountinfo", limit: 8 << 20) else { return false }
         return bytes.split(separator: UInt8(ascii: "\n")).contains { line in
             let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 5)
-            return fields.count > 5 && fields[4].elementsEqual([UInt8(ascii: "/")]) && contains(fields[5], wanted)
+            return fields.count > 5 && fields[4].elementsEqual([UInt8(ascii: "/")]) && contains(fields[5], folder + "/")
         }
-    }
-
-    private static func contains(_ bytes: ArraySlice<UInt8>, _ wanted: [UInt8]) -> Bool {
-        guard let first = wanted.first else { return true }
-        var rest = bytes
-        while let found = rest.firstIndex(of: first) {
-            if bytes[found...].starts(with: wanted) { return true }
-            rest = bytes[(found + 1)...]
-        }
-        return false
     }
 
     /// Goes into a process's mount namespace, unmounts what lies at the folder and below it, and comes back.

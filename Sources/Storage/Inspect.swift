@@ -26,6 +26,16 @@ public struct Inspection: Equatable, Sendable {
     /// What was found, in words.
     public let reason: String
 
+    /// The adoption rule: ours, blank or not made yet; anything else only where the journal claims it (a half-formatted drive has no label),
+    /// or the owner gave it up in words.
+    public func mayBeTaken(claims: [String], adoptsAny: Bool) -> Bool {
+        switch verdict {
+        case .missing: false
+        case .foreign: claims.contains(identity) || adoptsAny
+        case .absent, .blank, .ours: true
+        }
+    }
+
     /// A finding.
     public init(identity: String, bytes: Int64, verdict: Verdict, reason: String) {
         self.identity = identity

@@ -29,7 +29,6 @@ final class Shell {
     private var isWorking = false
     private var deadline: EventLoop.Token?
     private var message: EventLoop.Token?
-    private var started: Set<Int32> = []
     /// What long work is at, for the status.
     var progress: Progress?
     /// Why no drive is there, for the status.
@@ -179,9 +178,7 @@ final class Shell {
     private func findDrive() {
         let volume = layout.volume(config)
         world.inspect { [self] found in
-            let claimed = [core.journal.drive, core.journal.clean].contains(found.identity)
-            let mayUse = found.verdict != .missing && (found.verdict != .foreign || claimed || config.drive.adoptsAny)
-            if mayUse {
+            if found.mayBeTaken(claims: core.journal.claims, adoptsAny: config.drive.adoptsAny) {
                 driveReason = nil
                 if !volume.isEncrypted {
                     write(Note(.storageUnencrypted, ["drive": found.identity, "meaning": "anyone who holds this drive can read it"]))

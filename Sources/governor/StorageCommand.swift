@@ -27,9 +27,7 @@ enum StorageCommand {
         case "close": try carried(word) { () throws(StorageError) in try volume.close() }
         default:
             try askBefore("erase", volume, options, layout, config)
-            let method = EraseResult.Method(rawValue: config.drive.erase.rawValue) ?? .overwrite
-            let result = try carried(word) { () throws(StorageError) in try volume.erase(method, teller(options)) }
-            print(EraseText.report(result, config.drive.encryption).json, options)
+            print(try carried(word) { () throws(StorageError) in try volume.erase(config.drive.erase, teller(options)) }.json, options)
         }
         _ = lock.raw
     }
@@ -70,9 +68,8 @@ enum StorageCommand {
         _ verb: String, _ volume: Volume, _ options: Options, _ layout: Layout, _ config: Config
     ) throws(CommandFailure) {
         let found = try carried(verb) { () throws(StorageError) in try Inspect.look(at: volume) }
-        let isOurs = claims(layout).contains(found.identity) || config.drive.adoptsAny
         if found.verdict == .missing { throw CommandFailure(.unavailable, "storage: " + found.reason) }
-        if found.verdict == .foreign, !isOurs {
+        guard found.mayBeTaken(claims: claims(layout), adoptsAny: config.drive.adoptsAny) else {
             let advice = ": not ours to " + verb + "; erase it yourself, or set \"adopt\": \"any\""
             throw CommandFailure(.refused, "storage: " + found.identity + " " + found.reason + advice)
         }
@@ -82,12 +79,12 @@ enum StorageCommand {
         guard answer.starts(with: "yes\n".utf8) else { throw CommandFailure(.usage, "storage: nothing was changed") }
     }
 
-    /// The drives that the journal says are ours: a half-formatted one has no label.
+    /// The drives that the journal on the card claims.
     private static func claims(_ layout: Layout) -> [String] {
         guard let bytes = try? Files.read(layout.journalPath, limit: 1 << 20), let json = try? JSON.parse(bytes),
             let journal = try? Journal(json)
         else { return [] }
-        return [journal.drive, journal.clean].compactMap { $0 }
+        return journal.claims
     }
 
     /// Progress: lines for the governor, one rewritten line for a person.

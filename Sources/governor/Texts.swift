@@ -44,13 +44,6 @@ enum InspectionText {
 
 /// What an erase found, on the last line.
 enum EraseText {
-    static func report(_ result: EraseResult, _ encryption: Encryption) -> EraseReport {
-        EraseReport(
-            method: EraseMethod(rawValue: result.method.rawValue) ?? .overwrite, encryption: encryption, drive: result.drive,
-            bytes: result.bytes, eraseMilliseconds: result.eraseMilliseconds, checkMilliseconds: result.checkMilliseconds,
-            checks: result.checks)
-    }
-
     static func read(_ outcome: Outcome) -> Result<EraseReport, World.Trouble> {
         guard outcome.status == 0 else { return .failure(World.Trouble(reason: outcome.reason)) }
         let line = outcome.output.split(separator: UInt8(ascii: "\n")).last.map { Array($0) } ?? []
