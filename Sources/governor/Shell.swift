@@ -31,8 +31,7 @@ final class Shell {
     private var message: EventLoop.Token?
     /// What long work is at, for the status.
     var progress: Progress?
-    /// Why no drive is there, for the status.
-    var driveReason: String?
+    private(set) var drives: Drives?
 
     init(loop: EventLoop, layout: Layout, config: Config, journal: Journal, tunnelKey: String, log: Log) throws(SystemError) {
         self.loop = loop
@@ -48,6 +47,7 @@ final class Shell {
         engine = Engine(
             loop: loop, settings: layout.engineSettings(config), account: { AccountFile.read(layout.accountPath) },
             tell: { [self] news in heard(news) })
+        drives = Drives(loop: loop, layout: layout, config: config) { [self] news in heard(news) }
         world.engine = engine
         world.tunnel = tunnel
         world.onStep = { [self] name, milliseconds in noteStep(name, milliseconds) }
@@ -60,8 +60,14 @@ final class Shell {
     /// Tells the core that the program runs, and looks for the drive.
     func start() {
         feed(.started)
-        findDrive()
+        drives?.start { [self] in Drives.Needs(claims: core.journal.claims, isInUse: usesDrive) }
         receipts.send()
+    }
+
+    /// The owner says: try again now, and look at the drives again.
+    func ownerActs() {
+        drives?.look()
+        feed(.ownerActs)
     }
 
     // MARK: Events in, actions out
@@ -174,23 +180,32 @@ final class Shell {
 
     // MARK: Drive, engine, tunnel
 
-    /// Looks at the drive, and again after a pause while it is not there or not ours.
-    private func findDrive() {
-        let volume = layout.volume(config)
-        world.inspect { [self] found in
-            if found.mayBeTaken(claims: core.journal.claims, adoptsAny: config.drive.adoptsAny) {
-                driveReason = nil
-                if !volume.isEncrypted {
-                    write(Note(.storageUnencrypted, ["drive": found.identity, "meaning": "anyone who holds this drive can read it"]))
-                }
-                return feed(.driveReady(Drive(identity: found.identity, bytes: found.bytes)))
+    private func heard(_ news: DriveNews) {
+        switch news {
+        case .ready(let drive):
+            world.drive = drive
+            if config.drive.encryption == .none {
+                write(Note(.storageUnencrypted, ["drive": drive.identity, "meaning": "anyone who holds this drive can read it"]))
             }
-            if driveReason != found.reason {
-                driveReason = found.reason
-                write(Note(found.verdict == .foreign ? .driveForeign : .driveGone, ["drive": found.identity, "reason": found.reason]))
-                publish()
-            }
-            loop.after(milliseconds: 5_000) { [self] in findDrive() }
+            feed(.driveReady(Drive(identity: drive.identity, bytes: drive.bytes)))
+        case .gone(_, let reason):
+            world.drive = nil
+            feed(.driveGone(reason))
+        case .left(let drive, let reason):
+            let isThere = drive.verdict != .missing
+            write(Note(isThere ? .driveForeign : .driveGone, ["drive": drive.identity, "path": drive.path, "reason": reason]))
+        case .changed: publish()
+        }
+    }
+
+    /// Whether what the core is at is about the drive that it has.
+    private var usesDrive: Bool {
+        guard let drive = core.drive?.identity else { return false }
+        return switch core.state {
+        case .waiting(let held): held?.drive == drive
+        case .registering, .preparing, .building, .offered, .leased: true
+        case .suspended(let tenancy): tenancy.drive == drive
+        case .erasing(let erasure), .quarantined(let erasure): erasure.drive == drive
         }
     }
 

@@ -47,6 +47,8 @@ final class World {
     private let loop: EventLoop
     private let layout: Layout
     private let config: Config
+    /// The drive that the steps work on; nil while none is there.
+    var drive: Inspection?
     var engine: Engine?
     var tunnel: Tunnel?
     var onProgress: (Progress?) -> Void = { _ in }
@@ -77,16 +79,6 @@ final class World {
             onStep(step.name, (Clock.bootNanoseconds() - started) / 1_000_000)
             isBusy = false
             next()
-        }
-    }
-
-    /// Looks at the drive.
-    func inspect(_ completion: @escaping (Inspection) -> Void) {
-        enqueue("storage-inspect") { [self] done in
-            storage("inspect") { [self] outcome in
-                done()
-                completion(InspectionText.read(outcome, path: config.drive.path))
-            }
         }
     }
 
@@ -148,10 +140,9 @@ final class World {
 
     private func storage(_ word: String, _ completion: @escaping (Outcome) -> Void) {
         progress = nil
-        let arguments = [
-            Invocation.programPath(), "storage", word, "--yes", "--json", "--config", layout.configPath, "--state", layout.stateFolder,
-            "--run", layout.runFolder,
-        ]
+        var arguments = [Invocation.programPath(), "storage", word, "--yes", "--json"] + layout.arguments
+        // Its name alone would not do: another drive may have it by now.
+        if let drive { arguments += [drive.path, "--drive", drive.identity] }
         loop.run(Command(arguments), onLine: { [self] line in hear(line) }) { [self] outcome in
             if progress != nil { onProgress(nil) }
             progress = nil
