@@ -41,14 +41,14 @@ public enum Inspect {
     /// Looks at what is on a disk.
     static func look(at disk: Disk, _ rule: Rule) -> Inspection {
         if let reason = disk.refusal(minimumBytes: rule.minimumBytes, isTold: rule.isTold) { return Inspection(disk, .refused, reason) }
-        if disk.carriesLease { return Inspection(disk, .inUse, "in use by this lease") }
+        if disk.carriesLease { return Inspection(disk, .inUse, "in use by this lease", volume: volume(at: disk.node)) }
         do throws(StorageError) { return try contents(of: disk) } catch {
             return Inspection(disk, error.code == EWOULDBLOCK ? .busy : .unreadable, error.message)
         }
     }
 
     private static func contents(of disk: Disk) throws(StorageError) -> Inspection {
-        let grip = try Grip(disk.node, waitingSeconds: 0)
+        let grip = try Grip(disk.node, waitingSeconds: 5)
         guard try grip.isFree() else { return Inspection(disk, .refused, "in use by something on this machine") }
         if let found = try signature(of: disk.node) {
             if found.isOurs { return Inspection(disk, .ours, "our label", signature: found.type, volume: found.uuid) }

@@ -76,7 +76,9 @@ public struct Inspection: Equatable, Sendable {
         switch verdict {
         case .missing, .refused, .unreadable: false
         case .foreign: adoptsAny || claims.contains(identity) && (signature == nil || signature == "crypto_LUKS")
-        case .absent, .blank, .ours, .givenUp, .inUse, .busy: true
+        // What is on it can't be seen now.
+        case .busy: claims.contains(identity)
+        case .absent, .blank, .ours, .givenUp, .inUse: true
         }
     }
 }

@@ -133,8 +133,12 @@ final class Drives {
         return config.drive.path == nil && monitor != nil ? 30_000 : 5_000
     }
 
-    private func take(_ found: [Inspection]) {
+    private func take(_ looked: [Inspection]) {
         let before = left
+        var found = looked
+        if let chosen {
+            for index in found.indices where Self.isSame(found[index], chosen.drive) { found[index].identity = chosen.drive.identity }
+        }
         if let chosen, !found.contains(where: { Self.isSame($0, chosen.drive) }) { forget("it is not there any more") }
         let needs = needs()
         let selection = Selection(
@@ -147,7 +151,9 @@ final class Drives {
     }
 
     private static func isSame(_ found: Inspection, _ chosen: Inspection) -> Bool {
-        found.identity == chosen.identity && found.sequence == chosen.sequence && found.path == chosen.path && found.verdict != .missing
+        guard found.path == chosen.path, found.verdict != .missing else { return false }
+        // The kernel's number tells one plugging in from the next; what has none is known by its name.
+        return found.sequence == chosen.sequence && (found.sequence != nil || found.identity == chosen.identity)
     }
 
     private func choose(_ drive: Inspection) {

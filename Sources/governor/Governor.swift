@@ -27,7 +27,8 @@ let version = "0.1.0"
         case "status": try StatusCommand.run(try Options(rest, valued: Layout.options, plain: ["--json"]))
         case "storage":
             try StorageCommand.run(
-                try Options(rest, valued: Layout.options + ["--drive"], plain: ["--json", "--yes"], words: ["STEP"], maybe: ["DEV"]))
+                try Options(
+                    rest, valued: Layout.options + ["--drive", "--diskseq"], plain: ["--json", "--yes"], words: ["STEP"], maybe: ["DEV"]))
         case "selftest": try Selftest.run(try Options(rest, valued: Layout.options, plain: ["--offline"]))
         case let word?: throw CommandFailure(.usage, "unknown command \"" + word + "\"; see governor --help")
         case nil: throw CommandFailure(.usage, "expected a command; see governor --help")
@@ -53,7 +54,8 @@ let version = "0.1.0"
           --state DIR     kept for ever           (SUBLET_STATE, /var/lib/sublet)
           --run DIR       gone at a reboot        (SUBLET_RUN, /run/sublet)
           --base FILE     the renter's base image (SUBLET_BASE, /usr/lib/sublet/base.tar)
-          --drive ID      only if DEV is still the drive of this identity
+          --drive ID      only if DEV is still the drive of this identity, or, with --diskseq N,
+                          the one that came as the Nth of this boot and is known by it
           --yes           do not ask              --json  for programs
           --debug         more in the log         --version, --help
 

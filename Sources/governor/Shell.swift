@@ -110,16 +110,16 @@ final class Shell {
         case .register(let lease): register(lease)
         case .checkIn(let lease, let phase, let tunnel, let fault): checkIn(lease, phase, tunnel, fault)
         case .keepReceipt(let lease, let finished, let report): receipts.keep(lease, finished: finished, report)
-        case .prepareStorage(_, let account): world.prepare(storageDone { [self] in keep(account) })
-        case .openStorage: world.open(storageDone { nil })
+        case .prepareStorage(_, let account): world.prepare(core.tenancy?.drive, storageDone { [self] in keep(account) })
+        case .openStorage: world.open(core.tenancy?.drive, storageDone { nil })
         case .startContainer(let lease): startContainer(lease)
         case .authorize(let keys): engine?.authorize(keys)
         case .openTunnel(let target): tunnel?.open(target)
         case .tearDown: world.tearDown()
         case .destroyKey: destroyKey()
-        case .erase:
+        case .erase(_, let drive):
             let plug = plug
-            world.erase { [self] result in if plug == self.plug { erased(result) } }
+            world.erase(drive) { [self] result in if plug == self.plug { erased(result) } }
         }
         return true
     }
@@ -197,9 +197,9 @@ final class Shell {
                 write(Note(.storageUnencrypted, ["drive": drive.identity, "meaning": "anyone who holds this drive can read it"]))
             }
             feed(.driveReady(Drive(identity: drive.identity, bytes: drive.bytes)))
-        case .gone(_, let reason):
+        case .gone(let identity, let reason):
             world.drive = nil
-            feed(.driveGone(reason))
+            feed(.driveGone(identity, reason: reason))
         case .left(let drive, let reason):
             let isThere = drive.verdict != .missing
             write(Note(isThere ? .driveForeign : .driveGone, ["drive": drive.identity, "path": drive.path, "reason": reason]))

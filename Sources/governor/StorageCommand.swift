@@ -83,9 +83,12 @@ struct StorageCommand {
         case .busy: throw CommandFailure(.refused, "storage: " + found.reason)
         case .absent, .blank, .ours, .givenUp, .inUse, .foreign: break
         }
-        if let wanted = options.optional("--drive"), wanted != found.identity {
+        guard let wanted = options.optional("--drive"), wanted != found.identity else { return found }
+        // A drive known by its volume loses that name with the volume, but is still the same one.
+        guard let sequence = try options.number("--diskseq", 0...Int64.max), sequence == found.sequence else {
             throw CommandFailure(.refused, "storage " + word + ": at " + path + " is " + found.identity + ", and not " + wanted)
         }
+        found.identity = wanted
         return found
     }
 

@@ -73,7 +73,7 @@ enum StorageListCommand {
 
     private static func triage(_ disk: Disk, _ rule: Inspect.Rule) -> Inspection {
         if let reason = disk.refusal(minimumBytes: rule.minimumBytes, isTold: rule.isTold) { return Inspection(disk, .refused, reason) }
-        return Inspection(disk, disk.carriesLease ? .inUse : .busy, disk.carriesLease ? "in use by this lease" : "")
+        return Inspection(disk, .busy, "")
     }
 
     private static func other(_ disk: Disk) -> Inspection { Inspection(disk, .refused, "\"storage.path\" names another") }

@@ -45,13 +45,13 @@ import Testing
 
     @Test(arguments: Inspection.Verdict.allCases)
     func `what may be taken`(verdict: Inspection.Verdict) {
-        let may: Set<Inspection.Verdict> = [.absent, .blank, .ours, .givenUp, .inUse, .busy]
+        let may: Set<Inspection.Verdict> = [.absent, .blank, .ours, .givenUp, .inUse]
         #expect((Self.taken([Self.drive("a", verdict)]) != nil) == may.contains(verdict))
     }
 
     @Test(arguments: Inspection.Verdict.allCases)
     func `"any" takes a stranger's drive, and never one that is refused`(verdict: Inspection.Verdict) {
-        let never: Set<Inspection.Verdict> = [.missing, .refused, .unreadable]
+        let never: Set<Inspection.Verdict> = [.missing, .refused, .unreadable, .busy]
         #expect((Self.taken([Self.drive("a", verdict)], any: true) != nil) == !never.contains(verdict))
     }
 
@@ -60,6 +60,11 @@ import Testing
         let found = Self.drive("a", .foreign, signature: signature)
         #expect((Self.taken([found], claims: ["serial:a"]) != nil) == may)
         #expect(Self.taken([found], claims: ["serial:b"]) == nil)
+    }
+
+    @Test func `a drive at which another step is at work is taken only where the journal claims it`() {
+        #expect(Self.taken([Self.drive("a", .busy)], claims: ["serial:a"]) == "/dev/a")
+        #expect(Self.taken([Self.drive("a", .busy)], claims: ["serial:b"]) == nil)
     }
 
     @Test func `the others are named with the reason`() {
