@@ -26,7 +26,7 @@ let version = "0.1.0"
         case "halt": try HaltCommand.run(try Options(rest, valued: Layout.options))
         case "status": try StatusCommand.run(try Options(rest, valued: Layout.options, plain: ["--json"]))
         case "storage":
-            try StorageCommand.run(try Options(rest, valued: Layout.options, plain: ["--json", "--yes"], words: ["STEP"]))
+            try StorageCommand.run(try Options(rest, valued: Layout.options, plain: ["--json", "--yes", "--probe"], words: ["STEP"]))
         case "selftest": try Selftest.run(try Options(rest, valued: Layout.options, plain: ["--offline"]))
         case let word?: throw CommandFailure(.usage, "unknown command \"" + word + "\"; see governor --help")
         case nil: throw CommandFailure(.usage, "expected a command; see governor --help")
@@ -43,7 +43,8 @@ let version = "0.1.0"
           storage inspect     look at the drive; changes nothing
           storage prepare     give it a fresh key, format and mount it (asks first)
           storage open|close  unlock and mount, unmount and lock
-          storage erase       destroy what is on it and verify that (asks first)
+          storage erase       destroy what is on it and verify that (asks first); --probe: find out first whether it lies about its size
+          storage verify      check that nothing is left on it, as after an erase; changes nothing
           selftest [--offline]  check this program and this machine
 
         options

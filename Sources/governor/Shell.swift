@@ -29,6 +29,7 @@ final class Shell {
     private var isWorking = false
     private var deadline: EventLoop.Token?
     private var message: EventLoop.Token?
+    private var health: EventLoop.Token?
     /// Counts the drives that went away.
     private var plug = 0
     /// What long work is at, for the status.
@@ -113,7 +114,8 @@ final class Shell {
         case .destroyKey: destroyKey()
         case .erase:
             let plug = plug
-            world.erase { [self] result in if plug == self.plug { erased(result) } }
+            // A drive is probed once, when it is cleaned before its first tenant.
+            world.erase(probing: core.journal.stage == .cleaning) { [self] result in if plug == self.plug { erased(result) } }
         }
         return true
     }
@@ -209,7 +211,19 @@ final class Shell {
         let plug = plug
         return { [self] trouble in
             guard plug == self.plug else { return }
-            feed((trouble ?? last()).map { .storageFailed($0) } ?? .storageReady)
+            if let trouble = trouble ?? last() { return feed(.storageFailed(trouble)) }
+            feed(.storageReady)
+            watchHealth(plug)
+        }
+    }
+
+    /// Asks the kernel now and then how the open drive is: nothing wakes us when it turns read-only.
+    private func watchHealth(_ plug: Int) {
+        loop.cancel(health)
+        health = loop.after(milliseconds: min(60, core.checkInSeconds) * 1_000) { [self] in
+            guard plug == self.plug, core.isServed else { return }
+            feed(.driveHealth(Health.look(at: layout.mountPoint)))
+            watchHealth(plug)
         }
     }
 

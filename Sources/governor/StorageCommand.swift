@@ -6,13 +6,13 @@ import Platform
 import Protocol
 import Storage
 
-/// `governor storage inspect | prepare | open | close | erase`: each step of the drive, for the governor and for a tester's hands.
+/// `governor storage inspect | prepare | open | close | erase | verify`: each step of the drive, for the governor and for a tester's hands.
 enum StorageCommand {
     static func run(_ options: Options) throws(CommandFailure) {
         let layout = Layout(options)
         let word = options.words.first ?? ""
-        guard ["inspect", "prepare", "open", "close", "erase"].contains(word) else {
-            throw CommandFailure(.usage, "storage: expected inspect, prepare, open, close or erase, found \"" + word + "\"")
+        guard ["inspect", "prepare", "open", "close", "erase", "verify"].contains(word) else {
+            throw CommandFailure(.usage, "storage: expected inspect, prepare, open, close, erase or verify, found \"" + word + "\"")
         }
         let config = try layout.config()
         let volume = layout.volume(config)
@@ -25,9 +25,17 @@ enum StorageCommand {
             try carried(word) { () throws(StorageError) in try volume.prepare(teller(options)) }
         case "open": try carried(word) { () throws(StorageError) in try volume.open() }
         case "close": try carried(word) { () throws(StorageError) in try volume.close() }
+        case "verify":
+            let tell = teller(options)
+            let checks = try carried(word) { () throws(StorageError) in try volume.verifyErased(config.drive.erase, tell) }
+            print(.object([.init("checks", .array(checks.map { .string($0) }))]), options)
         default:
             try askBefore("erase", volume, options, layout, config)
-            print(try carried(word) { () throws(StorageError) in try volume.erase(config.drive.erase, teller(options)) }.json, options)
+            let tell = teller(options)
+            let report = try carried(word) { () throws(StorageError) in
+                try volume.erase(config.drive.erase, probing: options.has("--probe"), tell)
+            }
+            print(report.json, options)
         }
         _ = lock.raw
     }

@@ -112,10 +112,10 @@ final class World {
     }
 
     /// Ends everything that stands on the drive, destroys and verifies.
-    func erase(_ completion: @escaping (Result<EraseReport, Trouble>) -> Void) {
+    func erase(probing: Bool, _ completion: @escaping (Result<EraseReport, Trouble>) -> Void) {
         endServices()
         enqueue("storage-erase") { [self] done in
-            storage("erase") { outcome in
+            storage("erase", more: probing ? ["--probe"] : []) { outcome in
                 done()
                 completion(EraseText.read(outcome))
             }
@@ -146,13 +146,13 @@ final class World {
         }
     }
 
-    private func storage(_ word: String, _ completion: @escaping (Outcome) -> Void) {
+    private func storage(_ word: String, more: [String] = [], _ completion: @escaping (Outcome) -> Void) {
         progress = nil
         let arguments = [
             Invocation.programPath(), "storage", word, "--yes", "--json", "--config", layout.configPath, "--state", layout.stateFolder,
             "--run", layout.runFolder,
         ]
-        loop.run(Command(arguments), onLine: { [self] line in hear(line) }) { [self] outcome in
+        loop.run(Command(arguments + more), onLine: { [self] line in hear(line) }) { [self] outcome in
             if progress != nil { onProgress(nil) }
             progress = nil
             completion(outcome)
