@@ -240,7 +240,10 @@ import Testing
         ("{}", "boot: expected a string of 1 to 64 bytes, found nothing"),
         (#"{"boot":"other","first":{},"last":{}}"#, "boot: expected b, found other"),
         (#"{"boot":"b","last":{"time":1800000000,"at":5}}"#, "first: expected an object, found nothing"),
-        (#"{"boot":"b","first":{"time":1,"at":5},"last":{}}"#, "first.time: expected a whole number from 1735689600 to 4102444800, found 1"),
+        (
+            #"{"boot":"b","first":{"time":1,"at":5},"last":{}}"#,
+            "first.time: expected a whole number from 1735689600 to 4102444800, found 1"
+        ),
         (
             #"{"boot":"b","first":{"time":1800000000,"at":100000000001},"last":{}}"#,
             "first.at: expected a whole number from 0 to 100000000000, found 100000000001"
