@@ -77,7 +77,8 @@ write_apt_options() {
 run_mmdebstrap() {
     log=$1
     shift
-    setsid nice mmdebstrap --verbose "$@" >"$log" 2>&1 </dev/null &
+    # Without the descriptors of who called us: mmdebstrap hands its own on by number, and sh knows none of two digits.
+    setsid nice mmdebstrap --verbose "$@" >"$log" 2>&1 </dev/null 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
     mmdebstrap=$!
     while kill -0 "$mmdebstrap" 2>/dev/null; do
         [ ! -t 2 ] || printf '\r\033[K%s: %s ' "$me" "$(mmdebstrap_step "$log")" >&2
