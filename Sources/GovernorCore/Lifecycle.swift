@@ -79,7 +79,7 @@ public struct Lifecycle: Equatable, Sendable {
     /// What is on the card, or on its way there.
     public internal(set) var journal: Journal
     /// The market's clock.
-    public internal(set) var clock = MarketClock()
+    public internal(set) var clock: MarketClock
     /// The drive that is plugged in, if it may be used.
     public internal(set) var drive: Drive?
 
@@ -93,9 +93,11 @@ public struct Lifecycle: Equatable, Sendable {
     var jitter: Jitter
     var actions: [Action] = []
 
-    /// A device with the journal it found on its card, and a seed for the jitter of its backoff.
-    public init(journal: Journal, seed: UInt64) {
+    /// A device with the journal it found on its card, a seed for the jitter of its backoff, and the market's clock if an earlier program of
+    /// this boot kept it.
+    public init(journal: Journal, seed: UInt64, clock: MarketClock = MarketClock()) {
         self.journal = journal
+        self.clock = clock
         jitter = Jitter(seed: seed)
         state = .waiting(held: nil)
     }
