@@ -8,7 +8,6 @@ extension Volume {
     /// `key`: destroys every key slot, overwrites the header and the key file; the data can't be read by anybody from then on.
     /// `discard`: tells the device to forget every block, and checks that all read as zero. `overwrite`: writes zeros over all of it.
     public func erase(_ method: EraseMethod, _ tell: (StepProgress) -> Void) throws(StorageError) -> EraseReport {
-        let identity = Inspect.identity(of: path)
         let started = Clock.bootNanoseconds()
         try close()
         guard Files.exists(path) else {
