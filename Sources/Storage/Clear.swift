@@ -12,7 +12,6 @@ extension Volume {
         _ device: borrowing FileDescriptor, bytes: Int64, _ method: EraseMethod, _ tell: (StepProgress) -> Void
     ) throws(StorageError) {
         if method == .discard, discard(device, bytes, tell) { return }
-        let identity = Inspect.identity(of: path)
         let zeros = [UInt8](repeating: 0, count: 4 << 20)
         do throws(SystemError) {
             var offset = EraseMark.read(markPath, drive: identity, bytes: bytes)

@@ -9,7 +9,6 @@ extension Volume {
     /// `discard`: tells the device to forget every block, and checks that all read as zero. `overwrite`: writes zeros over all of it.
     /// `probing`: before, finds out whether the drive has the size that it claims.
     public func erase(_ method: EraseMethod, probing: Bool = false, _ tell: (StepProgress) -> Void) throws(StorageError) -> EraseReport {
-        let identity = Inspect.identity(of: path)
         let started = Clock.bootNanoseconds()
         try close()
         guard Files.exists(path) else {

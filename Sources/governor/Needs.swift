@@ -96,8 +96,8 @@ enum Needs {
     }
 
     private static func checkRoom(_ config: Config) throws(CommandFailure) {
-        guard let bytes = config.drive.newFileBytes, !Files.exists(config.drive.path) else { return }
-        let folder = Files.parent(of: config.drive.path)
+        guard let path = config.drive.path, let bytes = config.drive.newFileBytes, !Files.exists(path) else { return }
+        let folder = Files.parent(of: path)
         guard let free = try? Files.freeBytes(at: folder) else { throw lack("the folder " + folder, "mkdir -p " + folder) }
         guard free > UInt64(bytes) else {
             throw lack(
