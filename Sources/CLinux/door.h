@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/dm-ioctl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
@@ -104,6 +105,24 @@ static inline int clinux_loop_attach(int loop, int file, const char *name, _Bool
     config.info.lo_flags = LO_FLAGS_AUTOCLEAR | (read_only ? LO_FLAGS_READ_ONLY : 0);
     strncpy((char *)config.info.lo_file_name, name, LO_NAME_SIZE - 1);
     return ioctl(loop, LOOP_CONFIGURE, &config);
+}
+
+/// DM_LIST_VERSIONS: whether device-mapper has this target now. `control` is /dev/mapper/control.
+static inline int clinux_mapper_has_target(int control, const char *name) {
+    union { struct dm_ioctl head; char bytes[16384]; } answer;
+    memset(&answer, 0, sizeof answer);
+    answer.head.version[0] = DM_VERSION_MAJOR;
+    answer.head.data_size = sizeof answer;
+    answer.head.data_start = sizeof answer.head;
+    if (ioctl(control, DM_LIST_VERSIONS, &answer) < 0 || answer.head.data_start >= answer.head.data_size) return 0;
+    size_t at = answer.head.data_start;
+    while (at + sizeof(struct dm_target_versions) < sizeof answer) {
+        const struct dm_target_versions *target = (const struct dm_target_versions *)(answer.bytes + at);
+        if (strncmp(target->name, name, sizeof answer - at - sizeof *target) == 0) return 1;
+        if (target->next == 0) break;
+        at += target->next;
+    }
+    return 0;
 }
 
 /// A signalfd for INT, TERM and HUP, which are blocked for the rest of the program; CLD is left alone (pidfds tell of children).

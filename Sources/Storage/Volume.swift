@@ -104,6 +104,8 @@ public enum Mounts {
         public let point: String
         /// The source, such as a device node.
         public let source: String
+        /// The file system's own options.
+        let options: String
     }
 
     /// Every mount of this process's namespace, in the order they were made.
@@ -126,7 +128,8 @@ public enum Mounts {
                 let dash = fields.firstIndex(where: { $0.elementsEqual([UInt8(ascii: "-")]) }),
                 fields.count > dash + 2
             else { return nil }
-            return Entry(number: number, point: unescaped(fields[4]), source: unescaped(fields[dash + 2]))
+            let options = fields.count > dash + 3 ? unescaped(fields[dash + 3]) : ""
+            return Entry(number: number, point: unescaped(fields[4]), source: unescaped(fields[dash + 2]), options: options)
         }
     }
 

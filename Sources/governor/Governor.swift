@@ -28,7 +28,8 @@ let version = "0.1.0"
         case "storage":
             try StorageCommand.run(
                 try Options(
-                    rest, valued: Layout.options + ["--drive", "--diskseq"], plain: ["--json", "--yes"], words: ["STEP"], maybe: ["DEV"]))
+                    rest, valued: Layout.options + ["--drive", "--diskseq"], plain: ["--json", "--yes", "--probe"], words: ["STEP"],
+                    maybe: ["DEV"]))
         case "selftest": try Selftest.run(try Options(rest, valued: Layout.options, plain: ["--offline"]))
         case let word?: throw CommandFailure(.usage, "unknown command \"" + word + "\"; see governor --help")
         case nil: throw CommandFailure(.usage, "expected a command; see governor --help")
@@ -46,7 +47,8 @@ let version = "0.1.0"
           storage inspect [DEV]     look at one; changes nothing. DEV is a disk's node, else "storage.path"
           storage prepare [DEV]     give it a fresh key, format and mount it (asks first)
           storage open|close [DEV]  unlock and mount, unmount and lock
-          storage erase [DEV]       destroy what is on it and verify that (asks first)
+          storage erase [DEV]       destroy what is on it and verify that (asks first); --probe: find out first whether it lies about its size
+          storage verify [DEV]      check that nothing is left on it, as after an erase; changes nothing
           selftest [--offline]  check this program and this machine
 
         options

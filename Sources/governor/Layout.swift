@@ -44,6 +44,8 @@ struct Layout {
     var leaseKeyPath: String { stateFolder + "/lease.key" }
     var receiptsFolder: String { stateFolder + "/receipts" }
     var statusPath: String { runFolder + "/status.json" }
+    /// The market's clock, for the next governor of this boot.
+    var clockPath: String { runFolder + "/market-clock.json" }
     var lockPath: String { runFolder + "/governor.lock" }
     var storageLockPath: String { runFolder + "/storage.lock" }
     var mountPoint: String { runFolder + "/drive" }

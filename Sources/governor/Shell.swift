@@ -27,8 +27,10 @@ final class Shell {
     private var events: [Event] = []
     private var actions: [Action] = []
     private var isWorking = false
+    private let boot: String
     private var deadline: EventLoop.Token?
     private var message: EventLoop.Token?
+    private var health: EventLoop.Token?
     /// Counts the drives that went away.
     private var plug = 0
     /// What long work is at, for the status.
@@ -41,7 +43,8 @@ final class Shell {
         self.config = config
         self.log = log
         self.tunnelKey = tunnelKey
-        core = Lifecycle(journal: journal, seed: try Random.seed())
+        boot = Clock.bootName()
+        core = Lifecycle(journal: journal, seed: try Random.seed(), clock: Self.readClock(layout, boot))
         market = MarketClient(loop: loop, server: config.server, device: config.device, key: config.key)
         receipts = Receipts(loop: loop, layout: layout, market: market, device: config.device, log: log)
         world = World(loop: loop, layout: layout, config: config)
@@ -89,7 +92,9 @@ final class Shell {
                 guard perform(actions[0]) else { break }
                 actions.removeFirst()
             } else if !events.isEmpty {
+                let clock = core.clock
                 actions += core.handle(events.removeFirst(), at: now())
+                if core.clock != clock { keepClock() }
             } else {
                 break
             }
@@ -119,7 +124,8 @@ final class Shell {
         case .destroyKey: destroyKey()
         case .erase(_, let drive):
             let plug = plug
-            world.erase(drive) { [self] result in if plug == self.plug { erased(result) } }
+            // A drive is probed once, when it is cleaned before its first tenant.
+            world.erase(drive, probing: core.journal.stage == .cleaning) { [self] result in if plug == self.plug { erased(result) } }
         }
         return true
     }
@@ -224,7 +230,19 @@ final class Shell {
         let plug = plug
         return { [self] trouble in
             guard plug == self.plug else { return }
-            feed((trouble ?? last()).map { .storageFailed($0) } ?? .storageReady)
+            if let trouble = trouble ?? last() { return feed(.storageFailed(trouble)) }
+            feed(.storageReady)
+            watchHealth(plug)
+        }
+    }
+
+    /// Asks the kernel now and then how the open drive is: nothing wakes us when it turns read-only.
+    private func watchHealth(_ plug: Int) {
+        loop.cancel(health)
+        health = loop.after(milliseconds: min(60, core.checkInSeconds) * 1_000) { [self] in
+            guard plug == self.plug, core.isServed else { return }
+            feed(.driveHealth(Health.look(at: layout.mountPoint)))
+            watchHealth(plug)
         }
     }
 
@@ -291,6 +309,20 @@ final class Shell {
     /// How long a step took, for `--debug` and `make bench`.
     private func noteStep(_ name: String, _ milliseconds: Int64) {
         log.write(.debug, id: LogEvent.step.rawValue, LogEvent.step.name, [LogField("step", name), LogField("ms", milliseconds)])
+    }
+
+    /// The market's clock as the last governor of this boot kept it. One that can't be read is one that nobody set.
+    private static func readClock(_ layout: Layout, _ boot: String) -> MarketClock {
+        guard let bytes = try? Files.read(layout.clockPath, limit: 4_096) else { return MarketClock() }
+        let now = Instant(nanoseconds: Clock.bootNanoseconds())
+        do throws(JSONError) { return try MarketClock(try JSON.parse(bytes), boot: boot, now: now) } catch { return MarketClock() }
+    }
+
+    private func keepClock() {
+        guard let json = core.clock.json(boot: boot) else { return }
+        do throws(SystemError) { try Files.publish(layout.clockPath, json.encoded(), mode: 0o600) } catch {
+            log.write(.debug, id: 0, "clock.failed", [LogField("reason", error.message)])
+        }
     }
 
     /// Writes the status for `governor status`; in RAM, so it costs the card nothing.

@@ -26,12 +26,19 @@ struct Status {
             add("driveReason", drives.reason)
             members.append(.init("drivesLeft", .array(drives.left.prefix(16).map { Self.json($0) })))
         }
+        add("quarantineReason", core.quarantineReason)
         add("encryption", shell.config.drive.encryption.rawValue)
         if let tenancy = core.tenancy {
             add("container", tenancy.containerIsUp ? "up" : "down")
             add("tunnel", tenancy.tunnel.rawValue)
             members.append(.init("sshPort", .integer(tenancy.target.ports.ssh)))
-            add("fault", tenancy.fault)
+            add("fault", tenancy.toldFault)
+        }
+        if !core.journal.owed.isEmpty {
+            let owed = core.journal.owed.map { erase in
+                JSON.object([.init("drive", .string(erase.drive)), .init("quarantined", .bool(erase.failed))])
+            }
+            members.append(.init("owed", .array(owed)))
         }
         if let progress = shell.progress {
             var inner: [JSON.Member] = [.init("step", .string(progress.step)), .init("percent", .integer(progress.percent))]
@@ -107,6 +114,11 @@ enum StatusCommand {
         show("container", text("container"))
         show("tunnel", text("tunnel").map { $0 + (text("sshPort").map { ", ssh port " + $0 } ?? "") })
         show("fault", text("fault"))
+        show("quarantine", text("quarantineReason"))
+        for erase in json["owed"]?.elements ?? [] {
+            let why = erase["quarantined"]?.truth == true ? "quarantined: its erase failed" : "to be erased when it is back"
+            show("owed", erase["drive"]?.text.map { $0 + " (" + why + ")" })
+        }
         if let progress = json["progress"], let step = progress["step"]?.text, let percent = progress["percent"]?.whole {
             let left = progress["secondsLeft"]?.whole.map { ", \($0) s left" } ?? ""
             show("working", step + " \(percent) %" + left)

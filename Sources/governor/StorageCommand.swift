@@ -6,7 +6,7 @@ import Platform
 import Protocol
 import Storage
 
-/// `governor storage list | inspect | prepare | open | close | erase`: each step of a drive, for the governor and for a tester's hands.
+/// `governor storage list | inspect | prepare | open | close | erase | verify`: each step of a drive, for the governor and for a tester's hands.
 struct StorageCommand {
     private let word: String
     private let options: Options
@@ -14,13 +14,13 @@ struct StorageCommand {
     private let config: Config
 
     /// The steps that name a drive by its path, or take the one in device-config.json.
-    private static let steps = ["inspect", "prepare", "open", "close", "erase"]
+    private static let steps = ["inspect", "prepare", "open", "close", "erase", "verify"]
 
     static func run(_ options: Options) throws(CommandFailure) {
         let word = options.words.first ?? ""
         if word == "list", options.words.count == 1 { return try StorageListCommand.run(options) }
         guard steps.contains(word) else {
-            throw CommandFailure(.usage, "storage: expected list, inspect, prepare, open, close or erase, found \"" + word + "\"")
+            throw CommandFailure(.usage, "storage: expected list, inspect, prepare, open, close, erase or verify, found \"" + word + "\"")
         }
         let layout = Layout(options)
         try StorageCommand(word: word, options: options, layout: layout, config: try layout.config()).run()
@@ -55,18 +55,25 @@ struct StorageCommand {
         return KnownDrive.recognize([found], KnownDrivesFile.read(layout.knownDrivesPath)).first ?? found
     }
 
-    /// Prepares, opens or erases what is at a path, if it is still the drive that was meant and may be touched.
+    /// Prepares, opens, erases or verifies what is at a path, if it is still the drive that was meant and may be touched.
     private func work(_ path: String) throws(CommandFailure) {
         let found = try meant(path)
-        if word != "open" { try askBefore(found) }
+        if word == "prepare" || word == "erase" { try askBefore(found) }
         let grip = try hold(found)
         let volume = layout.volume(config, at: path, identity: found.identity)
         switch word {
         case "prepare": try carried { () throws(StorageError) in try volume.prepare(teller()) }
         case "open": try carried { () throws(StorageError) in try volume.open() }
-        default: print(try carried { () throws(StorageError) in try volume.erase(config.drive.erase, teller()) }.json)
+        case "verify":
+            let checks = try carried { () throws(StorageError) in try volume.verifyErased(config.drive.erase, teller()) }
+            print(.object([.init("checks", .array(checks.map { .string($0) }))]))
+        default:
+            let report = try carried { () throws(StorageError) in
+                try volume.erase(config.drive.erase, probing: options.has("--probe"), teller())
+            }
+            print(report.json)
         }
-        if word != "erase" { try remember(found) }
+        if word == "prepare" || word == "open" { try remember(found) }
         _ = grip
     }
 

@@ -104,10 +104,10 @@ final class World {
     }
 
     /// Ends everything that stands on the drive of this identity, destroys and verifies.
-    func erase(_ drive: String, _ completion: @escaping (Result<EraseReport, Trouble>) -> Void) {
+    func erase(_ drive: String, probing: Bool, _ completion: @escaping (Result<EraseReport, Trouble>) -> Void) {
         endServices()
         enqueue("storage-erase") { [self] done in
-            storage("erase", drive) { outcome in
+            storage("erase", drive, more: probing ? ["--probe"] : []) { outcome in
                 done()
                 completion(EraseText.read(outcome))
             }
@@ -139,7 +139,7 @@ final class World {
     }
 
     /// Runs a step on the drive that is there now, if it is still the one that was meant when the step was put in line.
-    private func storage(_ word: String, _ wanted: String?, _ completion: @escaping (Outcome) -> Void) {
+    private func storage(_ word: String, _ wanted: String?, more: [String] = [], _ completion: @escaping (Outcome) -> Void) {
         progress = nil
         if let wanted, wanted != drive?.identity {
             return completion(Outcome(status: 1, output: [], complaint: Array(("the drive is away: " + wanted).utf8)))
@@ -150,7 +150,7 @@ final class World {
             arguments += [drive.path, "--drive", drive.identity]
             if let sequence = drive.sequence { arguments += ["--diskseq", "\(sequence)"] }
         }
-        loop.run(Command(arguments), onLine: { [self] line in hear(line) }) { [self] outcome in
+        loop.run(Command(arguments + more), onLine: { [self] line in hear(line) }) { [self] outcome in
             if progress != nil { onProgress(nil) }
             progress = nil
             completion(outcome)
