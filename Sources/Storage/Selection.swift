@@ -6,6 +6,8 @@ public struct Selection: Equatable, Sendable {
         public let drive: Inspection
         /// Why, in words for its owner.
         public let reason: String
+        /// Whether it is only not needed: nothing is wrong with it.
+        public let isSpare: Bool
     }
 
     /// The drive that is taken.
@@ -35,10 +37,10 @@ public struct Selection: Equatable, Sendable {
         left = found.indices.filter { $0 != index }.map { place in
             let drive = found[place]
             if twins.contains(drive.identity) {
-                return Left(drive: drive, reason: "another drive says that it is the same: " + drive.identity)
+                return Left(drive: drive, reason: "another drive says that it is the same: " + drive.identity, isSpare: false)
             }
-            guard mayBeTaken(drive) else { return Left(drive: drive, reason: Self.words(drive)) }
-            return Left(drive: drive, reason: "not needed beside " + (taken?.path ?? "another"))
+            guard mayBeTaken(drive) else { return Left(drive: drive, reason: Self.words(drive), isSpare: false) }
+            return Left(drive: drive, reason: "not needed beside " + (taken?.path ?? "another"), isSpare: true)
         }
     }
 

@@ -42,7 +42,7 @@ final class Drives {
     private var told: [Told] = []
     private var isLooking = false
     private var isWantedAgain = false
-    private var timer: EventLoop.Token?
+    private var next: (moment: Int64, timer: EventLoop.Token)?
 
     private struct Told: Equatable {
         let path: String
@@ -100,31 +100,32 @@ final class Drives {
         if news.isEmpty || news.contains(where: { !$0.isVirtual || ours.contains($0.node) }) { look(in: Self.settling) }
     }
 
+    /// The first of several says when: news that never ends must not put the look off for ever.
     private func look(in milliseconds: Int64) {
-        loop.cancel(timer)
-        timer = loop.after(milliseconds: milliseconds) { [self] in look() }
+        let moment = Clock.bootNanoseconds() + milliseconds * 1_000_000
+        if let next, next.moment <= moment { return }
+        loop.cancel(next?.timer)
+        next = (moment, loop.at(moment) { [self] in look() })
     }
 
     /// Looks at all drives now, or once more when the look that is under way has ended.
     func look() {
-        loop.cancel(timer)
-        timer = nil
+        loop.cancel(next?.timer)
+        next = nil
         guard !isLooking else {
             isWantedAgain = true
             return
         }
         isLooking = true
+        var limit: EventLoop.Token?
         let child = loop.run(Command([Invocation.programPath(), "storage", "list", "--json"] + layout.arguments)) { [self] outcome in
+            loop.cancel(limit)
             isLooking = false
             if let found = InspectionText.readList(outcome) { take(found) }
-            if isWantedAgain {
-                isWantedAgain = false
-                look(in: Self.settling)
-            } else if timer == nil, let pause {
-                look(in: pause)
-            }
+            if isWantedAgain { look(in: Self.settling) } else if let pause { look(in: pause) }
+            isWantedAgain = false
         }
-        loop.after(milliseconds: Self.longestLook) { [self] in loop.signal(child, SIGKILL) }
+        limit = loop.after(milliseconds: Self.longestLook) { [self] in loop.signal(child, SIGKILL) }
     }
 
     /// When to look again without news, milliseconds: what makes a drive free again (an unmount, a wipe of a file) is not always told.
@@ -167,15 +168,17 @@ final class Drives {
         tell(.gone(identity: gone.drive.identity, reason: reason))
     }
 
-    /// The machine's own disks are nobody's business, unless its owner named one.
+    /// The machine's own disks and the empty slots of a card reader are nobody's business, unless its owner named one.
     private func isOfInterest(_ drive: Inspection) -> Bool {
         if let path = config.drive.path { return drive.path == path }
-        return drive.isUSB
+        return drive.isUSB && drive.verdict != .missing
     }
 
     private func tellOfLeft() {
         let now = left.map { Told(path: $0.drive.path, identity: $0.drive.identity, reason: $0.reason) }
-        for (place, entry) in now.enumerated() where !told.contains(entry) { tell(.left(left[place].drive, reason: entry.reason)) }
+        for (place, entry) in now.enumerated() where !told.contains(entry) && !left[place].isSpare {
+            tell(.left(left[place].drive, reason: entry.reason))
+        }
         told = now
     }
 }
