@@ -16,7 +16,7 @@ extension Lifecycle {
         default:
             guard let tenancy, let phase else { return contact.rest() }
             contact.send()
-            act(.checkIn(tenancy.lease, phase: phase, tunnel: tenancy.tunnel, fault: tenancy.fault))
+            act(.checkIn(tenancy.lease, phase: phase, tunnel: tenancy.tunnel, fault: tenancy.toldFault))
         }
     }
 
@@ -45,16 +45,17 @@ extension Lifecycle {
         contact.interval = answer.terms.checkInSeconds
         contact.succeed(at: now, before: nil)
         note(.registered, ["ssh-port": "\(answer.terms.tunnel.ports.ssh)"])
+        mendBackoff.succeed()
         write {
             $0.stage = .preparing
             $0.drive = drive.identity
             $0.clean = nil
             Self.take(answer.terms, into: &$0)
         }
-        var tenancy = Tenancy(lease: lease, drive: drive.identity, target: answer.terms.tunnel, account: account)
+        var tenancy = Tenancy(lease: lease, drive: drive.identity, target: answer.terms.tunnel)
         tenancy.storageBusy = true
         state = .preparing(tenancy)
-        act(.prepareStorage(lease))
+        act(.prepareStorage(lease, account))
     }
 
     private mutating func refuseRegistration(_ reason: String, at now: Instant) {
@@ -108,8 +109,10 @@ extension Lifecycle {
         // The expiry may have passed while the device was off.
         if let end, end <= now {
             note(.expired)
-            endLease(at: now)
+            return endLease(at: now)
         }
+        // Asked once more, with another drive waiting: nobody has rented what stood on the one that is gone.
+        if case .waiting(held: let held?) = state, let drive, drive.identity != held.drive { begin(with: drive, at: now, givingUp: true) }
     }
 
     /// Whether the drive is open, so that engine and tunnel stand or are coming.

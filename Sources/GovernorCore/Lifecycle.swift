@@ -15,7 +15,8 @@ import Protocol
 ///                  quarantined ── owner acts, or the next try ──▶ erasing
 ///
 /// A lease that nobody rented yet and whose drive went away is *held* in `waiting`: somebody may be renting it this very moment, so it
-/// goes on when the same drive comes back, and is given up only for another drive, and only while the market says nobody rented it.
+/// goes on when the same drive comes back, and is given up only for another drive, and only when the market, asked once more, says that
+/// nobody rented it. An erase whose drive is away or failed does not stop another drive from serving: it stays owed, in the journal.
 public struct Lifecycle: Equatable, Sendable {
     /// Where the device stands.
     public enum State: Equatable, Sendable {
@@ -39,23 +40,25 @@ public struct Lifecycle: Equatable, Sendable {
         public let drive: String
         /// Where the tunnel goes.
         public var target: TunnelTarget
-        /// The renter's account, until it is kept on the drive.
-        var account: Account?
         /// Whether the drive is being opened or formatted right now.
         var storageBusy = false
         /// Whether the container runs.
         public var containerIsUp = false
         /// The tunnel.
         public var tunnel = TunnelState.down
-        /// What is wrong, for the market.
+        /// What is wrong with drive or container, for the market.
         public var fault: String?
+        /// What is wrong with the open drive, so that it stays in service.
+        var ailment: DriveHealth = .good
+
+        /// What the market is told.
+        var toldFault: String? { fault ?? (ailment == .good ? nil : ailment.rawValue) }
 
         /// A lease on a drive.
-        init(lease: LeaseID, drive: String, target: TunnelTarget, account: Account? = nil) {
+        init(lease: LeaseID, drive: String, target: TunnelTarget) {
             self.lease = lease
             self.drive = drive
             self.target = target
-            self.account = account
         }
     }
 
@@ -82,6 +85,8 @@ public struct Lifecycle: Equatable, Sendable {
 
     var contact = Contact()
     var storageBackoff = Backoff(first: 2_000, longest: 300_000)
+    /// Between two tries to mend a drive that the kernel made read-only. Opening it is no success: it may fail again at the first write.
+    var mendBackoff = Backoff(first: 5_000, longest: 600_000)
     var eraseBackoff = Backoff(first: 10_000, longest: 3_600_000)
     /// When a failed preparing, opening or erasing is tried again.
     var retryAt: Instant?
@@ -101,7 +106,8 @@ public struct Lifecycle: Equatable, Sendable {
         switch event {
         case .started: started(at: now)
         case .driveReady(let drive): driveReady(drive, at: now)
-        case .driveGone(let reason): driveGone(reason, at: now)
+        case .driveGone(let identity, let reason): driveGone(identity, reason, at: now)
+        case .driveHealth(let health): driveHealth(health, at: now)
         case .leaseDrawn(let lease): leaseDrawn(lease, at: now)
         case .registered(let answer): registered(answer, at: now)
         case .registrationFailed(let reason): registrationFailed(reason, at: now)

@@ -8,6 +8,9 @@ public enum LogEvent: Int, CaseIterable, Sendable {
     case driveReady = 1101
     case driveGone = 1102
     case driveForeign = 1103
+    case driveFailing = 1104
+    case driveMended = 1105
+    case driveOwed = 1106
     case registered = 1201
     case registrationFailed = 1202
     case registrationUseless = 1203
@@ -47,6 +50,9 @@ public enum LogEvent: Int, CaseIterable, Sendable {
         case .driveReady: "drive.ready"
         case .driveGone: "drive.gone"
         case .driveForeign: "drive.foreign"
+        case .driveFailing: "drive.failing"
+        case .driveMended: "drive.mended"
+        case .driveOwed: "drive.owed"
         case .registered: "lease.registered"
         case .registrationFailed: "lease.registration-failed"
         case .registrationUseless: "lease.registration-useless"
@@ -82,7 +88,7 @@ public enum LogEvent: Int, CaseIterable, Sendable {
         switch self {
         case .configurationBad, .journalFailed, .journalUnreadable, .driveForeign, .registrationFailed, .registrationUseless,
             .checkInFailed, .answerRefused, .storageFailed, .storageUnencrypted, .engineDown, .containerDown, .tunnelDown,
-            .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone:
+            .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone, .driveFailing, .driveOwed:
             true
         default: false
         }

@@ -29,6 +29,8 @@ final class Shell {
     private var isWorking = false
     private var deadline: EventLoop.Token?
     private var message: EventLoop.Token?
+    /// Counts the drives that went away.
+    private var plug = 0
     /// What long work is at, for the status.
     var progress: Progress?
     /// Why no drive is there, for the status.
@@ -67,6 +69,7 @@ final class Shell {
     // MARK: Events in, actions out
 
     func feed(_ event: Event) {
+        if case .driveGone(let identity, _) = event, core.drive?.identity == identity { plug += 1 }
         events.append(event)
         work()
     }
@@ -91,7 +94,7 @@ final class Shell {
 
     func now() -> Instant { Instant(nanoseconds: Clock.bootNanoseconds()) }
 
-    /// False where journal or account could not be written: nothing after it may be done until it is.
+    /// False where the journal could not be written: nothing after it may be done until it is.
     private func perform(_ action: Action) -> Bool {
         switch action {
         case .journal(let journal): return write(journal)
@@ -101,15 +104,16 @@ final class Shell {
         case .register(let lease): register(lease)
         case .checkIn(let lease, let phase, let tunnel, let fault): checkIn(lease, phase, tunnel, fault)
         case .keepReceipt(let lease, let finished, let report): receipts.keep(lease, finished: finished, report)
-        case .keepAccount(let account): return keep(account)
-        case .prepareStorage: world.prepare { [self] trouble in feed(trouble.map { .storageFailed($0) } ?? .storageReady) }
-        case .openStorage: world.open { [self] trouble in feed(trouble.map { .storageFailed($0) } ?? .storageReady) }
-        case .startContainer: startContainer()
+        case .prepareStorage(_, let account): world.prepare(storageDone { [self] in keep(account) })
+        case .openStorage: world.open(storageDone { nil })
+        case .startContainer(let lease): startContainer(lease)
         case .authorize(let keys): engine?.authorize(keys)
         case .openTunnel(let target): tunnel?.open(target)
         case .tearDown: world.tearDown()
         case .destroyKey: destroyKey()
-        case .erase: world.erase { [self] result in erased(result) }
+        case .erase:
+            let plug = plug
+            world.erase { [self] result in if plug == self.plug { erased(result) } }
         }
         return true
     }
@@ -118,7 +122,12 @@ final class Shell {
         do throws(SystemError) {
             try Files.replace(layout.journalPath, with: journal.json.encoded(), mode: 0o600)
             return true
-        } catch { return tryAgain(Note(.journalFailed, ["reason": error.message])) }
+        } catch {
+            write(Note(.journalFailed, ["reason": error.message]))
+            // The actions behind it wait.
+            loop.after(milliseconds: 5_000) { [self] in work() }
+            return false
+        }
     }
 
     private func wake(at moment: Instant?) {
@@ -194,18 +203,22 @@ final class Shell {
         }
     }
 
-    private func keep(_ account: Account) -> Bool {
-        do throws(SystemError) {
-            try AccountFile.write(account, layout.accountPath)
-            return true
-        } catch { return tryAgain(Note(.storageFailed, ["reason": error.message])) }
+    /// Feeds what came of a step on the drive, after `last` has added its part; nothing where the drive was pulled in the meantime, for
+    /// another may be in its place.
+    private func storageDone(_ last: @escaping () -> String?) -> (String?) -> Void {
+        let plug = plug
+        return { [self] trouble in
+            guard plug == self.plug else { return }
+            feed((trouble ?? last()).map { .storageFailed($0) } ?? .storageReady)
+        }
     }
 
-    /// What must be written before anything else is done is tried again after a pause; the actions behind it wait.
-    private func tryAgain(_ note: Note) -> Bool {
-        write(note)
-        loop.after(milliseconds: 5_000) { [self] in work() }
-        return false
+    /// Nil, or why the account is not on the drive.
+    private func keep(_ account: Account) -> String? {
+        do throws(SystemError) {
+            try AccountFile.write(account, layout.accountPath)
+            return nil
+        } catch { return error.message }
     }
 
     private func destroyKey() {
@@ -214,11 +227,16 @@ final class Shell {
         }
     }
 
-    private func startContainer() {
-        let keys = core.journal.sshKeys
+    private func startContainer(_ lease: LeaseID) {
         world.raiseFence { [self] trouble in
-            if let trouble { return feed(.containerDown("fence: " + trouble)) }
-            engine?.start(keys: keys)
+            guard core.isServed, core.tenancy?.lease == lease else { return }
+            guard let trouble else {
+                engine?.start(keys: core.journal.sshKeys)
+                return
+            }
+            feed(.containerDown("fence: " + trouble))
+            // No walls, no renter; but a lease must not hang on one failed command.
+            loop.after(milliseconds: 10_000) { [self] in if core.isServed, core.tenancy?.lease == lease { startContainer(lease) } }
         }
     }
 

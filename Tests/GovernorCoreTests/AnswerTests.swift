@@ -161,7 +161,7 @@ import Testing
     @Test func `keys come back with the drive`() {
         var device = Device.at(.leased)
         device.answer { $0.terms(.rented, keys: [keyLine]) }
-        device.feed(.driveGone("pulled"), .driveReady(stick))
+        device.feed(.pulled(), .driveReady(stick))
         #expect(device.feed(.storageReady) == [.startContainer(firstLease), .authorize([keyLine]), .openTunnel(target())])
     }
 

@@ -45,7 +45,7 @@ import Testing
         let journal = changed(device.life.journal) {
             ($0.stage, $0.drive, $0.clean, $0.tunnel) = (.preparing, stick.identity, nil, target())
         }
-        #expect(device.grant() == [.journal(journal), .prepareStorage(firstLease)])
+        #expect(device.grant() == [.journal(journal), .prepareStorage(firstLease, renter)])
         #expect(device.life.phase == .preparing)
     }
 
@@ -54,7 +54,7 @@ import Testing
         let journal = changed(device.life.journal) { $0.stage = .live }
         #expect(
             device.feed(.storageReady)
-                == [.keepAccount(renter), .journal(journal), .startContainer(firstLease), .openTunnel(target())])
+                == [.journal(journal), .startContainer(firstLease), .openTunnel(target())])
         #expect(device.life.phase == .building)
     }
 
@@ -91,7 +91,7 @@ import Testing
 
     @Test func `leased to suspended: the drive is pulled`() {
         var device = Device.at(.leased)
-        #expect(device.feed(.driveGone("pulled")) == [.tearDown])
+        #expect(device.feed(.pulled()) == [.tearDown])
         #expect(device.life.phase == .suspended)
     }
 
@@ -167,14 +167,14 @@ import Testing
     @Test(arguments: [Stand.registering, .preparing])
     func `drive gone before the lease lives: waiting`(stand: Stand) {
         var device = Device.at(stand)
-        device.feed(.driveGone("pulled"))
+        device.feed(.pulled())
         #expect(device.life.state == .waiting(held: nil))
     }
 
     @Test(arguments: [Stand.building, .offered])
     func `drive gone from a lease nobody rented: it is held`(stand: Stand) {
         var device = Device.at(stand)
-        #expect(device.feed(.driveGone("pulled")) == [.tearDown])
+        #expect(device.feed(.pulled()) == [.tearDown])
         #expect(device.life.word == "waiting" && device.life.tenancy?.lease == firstLease)
     }
 }

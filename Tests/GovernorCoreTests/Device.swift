@@ -145,22 +145,22 @@ struct Device {
             device.answer(.rented)
         case .held:
             device = at(.offered)
-            device.feed(.driveGone("pulled"))
+            device.feed(.pulled())
         case .suspended:
             device = at(.leased)
-            device.feed(.driveGone("pulled"))
+            device.feed(.pulled())
         case .erasing:
             device = at(.leased)
             device.expire()
         case .erasingAway:
             device = at(.erasing)
-            device.feed(.driveGone("pulled"))
+            device.feed(.pulled())
         case .quarantined:
             device = at(.erasing)
             device.feed(.eraseFailed("old key still opens"))
         case .quarantinedAway:
             device = at(.quarantined)
-            device.feed(.driveGone("pulled"))
+            device.feed(.pulled())
         }
         return device
     }
@@ -203,4 +203,9 @@ func changed(_ journal: Journal, _ change: (inout Journal) -> Void) -> Journal {
     var journal = journal
     change(&journal)
     return journal
+}
+
+extension Event {
+    /// Somebody pulls a drive.
+    static func pulled(_ drive: Drive = stick) -> Event { .driveGone(drive.identity, reason: "pulled") }
 }
