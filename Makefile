@@ -8,7 +8,7 @@ SCRIPT_FOLDERS := $(wildcard board Tests hardware-tests rootfs-overlay .ci)
 ARCH := $(shell dpkg --print-architecture 2>/dev/null)
 
 # For the scripts behind demo, test and bench.
-export KEEP CI SUBLET_CACHE
+export KEEP PLAIN CI SUBLET_CACHE
 
 .PHONY: help
 help: ## this list
@@ -27,13 +27,17 @@ build: needs-build ## governor and market for this machine
 
 # A lease is begun only on a machine that has all it needs; nothing is changed before that is known. The space is for packages and
 # what is unpacked on the way, for the base image, for what is built here, and for drives.
-SPACE = --space 2 /usr --space 1 $(or $(SUBLET_CACHE),/var/cache/sublet) --space 1 $(CURDIR) --space 4 /var/tmp
+CACHE = $(or $(SUBLET_CACHE),/var/cache/sublet)
+SPACE = --space 2 /usr --space 1 $(CACHE) --space 1 $(CURDIR) --space 4 /var/tmp
+
+# Where this kernel has no device-mapper the demo's device runs in the rig; PLAIN=1 does without encryption instead.
+RIG = $(filter rig,$(shell PLAIN=$(PLAIN) board/host/encryption))
 
 .PHONY: demo
 demo: ## the whole lease on this machine; KEEP=1 leaves it running
 	@board/host/needs --toolchain
-	@board/host/check-kernel $(SPACE)
-	@board/host/needs build run demo
+	@board/host/check-kernel $(RIG:%=--rig --space 1 $(CACHE)) $(SPACE)
+	@board/host/needs build run demo $(RIG)
 	@$(MAKE) --no-print-directory build
 	@Tests/Demo/demo
 
