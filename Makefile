@@ -41,8 +41,15 @@ demo: ## the whole lease on this machine; KEEP=1 leaves it running
 test: ## unit tests, and integration tests on real parts
 	@board/host/needs --toolchain
 	@board/host/check-kernel $(SPACE)
-	@board/host/needs build run test rig
+	@board/host/needs build run test rig vm
 	@Tests/run
+
+.PHONY: bench-vm
+bench-vm: ## all hardware tests on virtual machines: drives, USB, power cuts (half an hour)
+	@board/host/needs --toolchain
+	@board/host/needs build run test rig vm
+	@$(MAKE) --no-print-directory build
+	SUBLET_LONG=1 bats --tap --recursive hardware-tests
 
 .PHONY: check
 check: lint shellcheck embedded ## what must hold before a commit: formatting, scripts, all boards
