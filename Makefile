@@ -45,8 +45,15 @@ demo: ## the whole lease on this machine; KEEP=1 leaves it running
 test: ## unit tests, and integration tests on real parts
 	@board/host/needs --toolchain
 	@board/host/check-kernel $(SPACE)
-	@board/host/needs build run test rig
+	@board/host/needs build run test rig vm
 	@Tests/run
+
+.PHONY: bench-vm
+bench-vm: ## all hardware tests on virtual machines: drives, USB, 300 power cuts (hours)
+	@board/host/needs --toolchain
+	@board/host/needs build run test rig vm
+	@$(MAKE) --no-print-directory build
+	SUBLET_LONG=1 SUBLET_CUTS=300 bats --tap --recursive hardware-tests
 
 .PHONY: check
 check: lint shellcheck embedded ## what must hold before a commit: formatting, scripts, all boards
@@ -82,10 +89,6 @@ shellcheck: needs-test ## read the shell scripts (SC2317 takes what a trap calls
 .PHONY: bench
 bench: needs-build needs-run needs-embedded needs-test needs-bench ## size, memory, speed, beside their peers
 	Tests/Bench/bench
-
-.PHONY: bench-vm
-bench-vm: needs-build needs-run needs-test needs-rig build ## the virtual bench at length: hours
-	SUBLET_CUTS=300 bats --tap hardware-tests/power-cuts.bats
 
 .PHONY: clean
 clean: ## remove what was built here (not the cache in SUBLET_CACHE)
