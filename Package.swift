@@ -37,6 +37,7 @@ let package = Package(
     products: [
         .executable(name: "governor", targets: ["governor"]),
         .executable(name: "market", targets: ["market"]),
+        .executable(name: "vault", targets: ["vault"]),
     ],
     targets: [
         door("CLinux"), door("CJSON"), door("CCrypto"), door("CCurl"), door("CCryptsetup"), door("CMicrohttpd"), door("CSQLite"),
@@ -48,8 +49,10 @@ let package = Package(
         room("EventLoop", ["CCurl", "CLinux", "Platform"], links: ["curl"]),
 
         room("Commands", ["CLinux", "Platform"]),
+        room("VaultProtocol", ["CLinux", "Platform"]),
+        program("vault", ["CLinux", "Commands", "Platform", "VaultProtocol"]),
         room("GovernorCore", ["JSON", "Protocol"]),
-        room("Storage", ["CCryptsetup", "CLinux", "Platform", "Protocol"], links: ["cryptsetup"]),
+        room("Storage", ["CCryptsetup", "CLinux", "Platform", "Protocol", "VaultProtocol"], links: ["cryptsetup"]),
         room("Engine", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
         room("Fence", ["Platform"]),
         room("Tunnel", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
@@ -59,7 +62,7 @@ let package = Package(
             [
                 "CLinux", "Commands", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "MarketClient", "Platform",
                 "Protocol",
-                "Storage", "Tunnel",
+                "Storage", "Tunnel", "VaultProtocol",
             ]),
 
         room("MarketCore", ["Crypto", "JSON", "Protocol"]),
@@ -71,6 +74,7 @@ let package = Package(
         tests("JSON", ["JSON"]),
         tests("Crypto", ["Crypto", "Platform"]),
         tests("Protocol", ["Protocol", "JSON"]),
+        tests("VaultProtocol", ["Platform", "VaultProtocol"]),
         tests("GovernorCore", ["Platform", "GovernorCore", "JSON", "Protocol"]),
         tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol"]),
         tests("Database", ["Database", "MarketCore", "Platform", "Protocol"]),

@@ -50,7 +50,7 @@ struct LoopDevice: ~Copyable {
     private let handle: FileDescriptor
 
     /// LOOP_CTL_GET_FREE and LOOP_CONFIGURE; tries again where another process takes the free one first.
-    init(file: String) throws(SystemError) {
+    init(file: String, sectorsOf4KiB: Bool = false) throws(SystemError) {
         let control = try FileDescriptor.open("/dev/loop-control", O_RDWR)
         let backing = try FileDescriptor.open(file, O_RDWR)
         for _ in 0..<16 {
@@ -58,7 +58,8 @@ struct LoopDevice: ~Copyable {
             guard number >= 0 else { throw .last("LOOP_CTL_GET_FREE") }
             let path = "/dev/loop\(number)"
             let loop = try FileDescriptor.open(path, O_RDWR)
-            if clinux_loop_attach(loop.raw, backing.raw, file) == 0 {
+            let attach = sectorsOf4KiB ? clinux_loop_attach_4k : clinux_loop_attach
+            if attach(loop.raw, backing.raw, file) == 0 {
                 self.path = path
                 handle = loop
                 return

@@ -49,6 +49,7 @@ final class World {
     private let config: Config
     var engine: Engine?
     var tunnel: Tunnel?
+    var vault: VaultDoor?
     var onProgress: (Progress?) -> Void = { _ in }
     /// A step's name and how long it took, milliseconds.
     var onStep: (String, Int64) -> Void = { _, _ in }
@@ -123,6 +124,7 @@ final class World {
     }
 
     private func endServices() {
+        enqueue("vault-shut") { [self] done in if let vault { vault.close(done) } else { done() } }
         enqueue("tunnel-close") { [self] done in if let tunnel { tunnel.close(done) } else { done() } }
         enqueue("engine-stop") { [self] done in if let engine { engine.stop(done) } else { done() } }
         enqueue("fence-lower") { [self] done in runAll(layout.fence(config).lowering) { _ in done() } }
@@ -148,10 +150,7 @@ final class World {
 
     private func storage(_ word: String, _ completion: @escaping (Outcome) -> Void) {
         progress = nil
-        let arguments = [
-            Invocation.programPath(), "storage", word, "--yes", "--json", "--config", layout.configPath, "--state", layout.stateFolder,
-            "--run", layout.runFolder,
-        ]
+        let arguments = [Invocation.programPath(), "storage", word, "--yes", "--json"] + layout.arguments
         loop.run(Command(arguments), onLine: { [self] line in hear(line) }) { [self] outcome in
             if progress != nil { onProgress(nil) }
             progress = nil
