@@ -230,6 +230,8 @@ static inline int clinux_peer(int fd, pid_t *pid, uid_t *uid) {
     *uid = peer.uid;
     return 0;
 }
+/// The first bytes that have come, left where they are; how many, or -1. It does not wait.
+static inline ssize_t clinux_peek(int fd, void *bytes, size_t count) { return recv(fd, bytes, count, MSG_PEEK | MSG_DONTWAIT); }
 
 /// No core dump, and no look at our memory by other processes of the same user (PR_SET_DUMPABLE, RLIMIT_CORE).
 static inline int clinux_keep_memory_private(void) {

@@ -29,6 +29,9 @@ public struct VaultPatience: Equatable, Sendable {
         return max(0, min(pause, (left + 999_999_999) / 1_000_000_000))
     }
 
+    /// What a renter is told meanwhile.
+    public static func sentence(seconds: Int64) -> String { "too many wrong passphrases: try again in \(seconds) s" }
+
     /// For a file.
     public var text: String { "\(wrong) \(lastAt)\n" }
 

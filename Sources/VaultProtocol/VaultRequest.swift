@@ -35,6 +35,14 @@ public struct VaultRequest: ~Copyable {
     /// Version, verb and size.
     private static let fixedBytes = 10
 
+    /// How many bytes of a message, from its length on, tell the verb. None of them is the passphrase's.
+    public static let verbBytes = 6
+
+    /// The verb by the first bytes of a message; nil where they don't tell.
+    public static func verb(_ bytes: [UInt8]) -> VaultVerb? {
+        bytes.count >= verbBytes && bytes[4] == VaultWire.version ? VaultVerb(rawValue: bytes[5]) : nil
+    }
+
     /// The frame of a request, length included, in memory that is wiped. The passphrase is given for the verbs that want one.
     public static func frame(
         _ verb: VaultVerb, size: Int64, passphrase: borrowing LockedBytes

@@ -62,7 +62,7 @@ enum VaultCommand {
     ) throws(VaultTrouble) {
         if request.verb == .status { return }
         if request.verb == .open, caller.pause > 0 {
-            throw VaultTrouble(.paused, "too many wrong passphrases: try again in \(caller.pause) s")
+            throw VaultTrouble(.paused, VaultPatience.sentence(seconds: caller.pause))
         }
         let lock = try vault.takeLock()
         switch request.verb {

@@ -27,11 +27,15 @@ final class VaultDoor {
     /// What waits for the child's end.
     private var afterChild: (() -> Void)?
     private var lastRefusal: Int64 = 0
+    /// Whether somebody has waited for the child at work already.
+    private var hasWaited = false
 
     /// How long a child may work, milliseconds: for the room of a very large vault on a slow drive.
     private static let longestWork: Int64 = 600_000
     /// How long nobody is let in after somebody was turned away, milliseconds: a flood must not keep the governor busy.
     private static let rest: Int64 = 50
+    /// How long a request waits for the one before it, milliseconds, before it is told "busy".
+    private static let turn: Int64 = 2_000
 
     init(loop: EventLoop, layout: Layout, config: Config, note: @escaping (Note) -> Void) {
         self.loop = loop
@@ -70,7 +74,7 @@ final class VaultDoor {
         unlink(layout.vaultSocket)
         let fresh = clinux_unix_listen(layout.vaultSocket, 8)
         guard fresh >= 0 else { throw .last("listen at " + layout.vaultSocket) }
-        guard chown(layout.vaultSocket, first, first + Layout.renter) == 0, chmod(layout.vaultSocket, 0o660) == 0 else {
+        guard chown(layout.vaultSocket, first + Layout.renter, first) == 0, chmod(layout.vaultSocket, 0o660) == 0 else {
             let failure = SystemError.last("owner of " + layout.vaultSocket)
             _ = CLinux.close(fresh)
             throw failure
@@ -80,14 +84,26 @@ final class VaultDoor {
     }
 
     private func admit() {
+        loop.cancel(resting)
         resting = nil
         guard socket >= 0, listening == nil else { return }
         listening = loop.watch(socket) { [self] _ in knocked() }
     }
 
+    private func admit(after milliseconds: Int64) {
+        loop.cancel(listening)
+        listening = nil
+        resting = loop.after(milliseconds: milliseconds) { [self] in admit() }
+    }
+
     // MARK: Requests
 
     private func knocked() {
+        // Most are done within a moment: who comes second waits for that, outside.
+        if child != nil, !hasWaited {
+            hasWaited = true
+            return admit(after: Self.turn)
+        }
         let raw = clinux_accept(socket)
         guard raw >= 0 else { return }
         let caller = FileDescriptor(owning: raw)
@@ -99,7 +115,20 @@ final class VaultDoor {
         guard child == nil else {
             return refuse(caller, .busy, "another request for the vault is at work; try again in a moment", user)
         }
-        start(caller)
+        let patience = readPatience()
+        let pause = patience.secondsLeft(at: Clock.bootNanoseconds())
+        // The verb alone is looked at here. A message that is still on its way goes to the child, which knows of the pause too.
+        if pause > 0, VaultRequest.verb(beginning(of: caller)) == .open {
+            return refuse(caller, .paused, VaultPatience.sentence(seconds: pause), user)
+        }
+        start(caller, patience, pause)
+    }
+
+    private func beginning(of caller: borrowing FileDescriptor) -> [UInt8] {
+        let raw = caller.raw
+        return [UInt8](unsafeUninitializedCapacity: VaultRequest.verbBytes) { buffer, count in
+            count = max(0, clinux_peek(raw, buffer.baseAddress, VaultRequest.verbBytes))
+        }
     }
 
     /// Answers at once, without reading what was asked, and lets nobody in for a moment.
@@ -108,9 +137,7 @@ final class VaultDoor {
             try caller.makeNonBlocking()
             try caller.write(VaultAnswer(.failed, reason: reason, text: text).frame())
         } catch {}  // Gone already.
-        loop.cancel(listening)
-        listening = nil
-        resting = loop.after(milliseconds: Self.rest) { [self] in admit() }
+        admit(after: Self.rest)
         let now = Clock.bootNanoseconds()
         // One line a minute: a renter can't fill the owner's log.
         guard reason == .notPermitted, lastRefusal == 0 || now - lastRefusal > 60_000_000_000 else { return }
@@ -118,10 +145,8 @@ final class VaultDoor {
         note(Note(.vaultRefused, ["user": "\(user)"]))
     }
 
-    private func start(_ caller: borrowing FileDescriptor) {
-        let patience = readPatience()
-        let words = ["--pause", "\(patience.secondsLeft(at: Clock.bootNanoseconds()))"]
-        run(words, input: caller.raw) { [self] outcome in
+    private func start(_ caller: borrowing FileDescriptor, _ patience: VaultPatience, _ pause: Int64) {
+        run(["--pause", "\(pause)"], input: caller.raw) { [self] outcome in
             let told = String(decoding: outcome.output, as: UTF8.self).split(separator: " ").map { String($0) }
             let verb = told.first ?? "unknown"
             // A child that was ended in the middle might have tried a passphrase.
@@ -158,8 +183,10 @@ final class VaultDoor {
         let arguments = [Invocation.programPath(), "storage", "vault"] + words + layout.arguments
         child = loop.run(Command(arguments), input: input) { [self] outcome in
             child = nil
+            hasWaited = false
             loop.cancel(limit)
             limit = nil
+            admit()
             completion(outcome)
             let next = afterChild
             afterChild = nil

@@ -36,6 +36,8 @@ private func plain(_ bytes: borrowing LockedBytes) -> [UInt8] { (0..<bytes.count
         let (found, size, passphrase, trouble) = try read(Array(frame[4...]))
         #expect(trouble == "")
         #expect(found == verb)
+        #expect(VaultRequest.verb(Array(frame[..<VaultRequest.verbBytes])) == verb)
+        #expect(VaultRequest.verb(Array(frame[..<5])) == nil)
         #expect(size == (verb == .create ? 64 << 20 : 0))
         #expect(passphrase == word)
     }
