@@ -99,7 +99,8 @@ extension Vault {
         let free = Int64(clamping: try step { () throws(SystemError) in try Files.freeBytes(at: drive) })
         guard size <= free - Self.reserve else {
             let most = max(0, free - Self.reserve) >> 20
-            throw VaultTrouble(.noRoom, "there is room for a vault of \(most) MiB at most" + (most < 64 ? ", which is too little for one" : ""))
+            let isTooLittle = most < VaultWire.smallest >> 20
+            throw VaultTrouble(.noRoom, "there is room for a vault of \(most) MiB at most" + (isTooLittle ? ": too little for one" : ""))
         }
         do throws(VaultTrouble) {
             try allocate(size, tell)
@@ -198,6 +199,7 @@ extension Vault {
             try Files.synchronizeFolder(of: path)
         }
         try storage { () throws(StorageError) in try mount() }
+        _ = loop.path
     }
 
     /// Opens the volume of a file under /dev/mapper, through a loop device that goes with it.
@@ -210,6 +212,8 @@ extension Vault {
             default: throw VaultTrouble(error)
             }
         }
+        // Held until the mapping holds it.
+        _ = loop.path
     }
 
     private func mount() throws(StorageError) {

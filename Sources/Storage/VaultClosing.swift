@@ -91,7 +91,9 @@ extension Vault {
         guard stat(mapperPath, &status) == 0, clinux_is_block(status.st_mode) else { return }
         let device = status.st_rdev
         for name in Files.names(in: "/proc") {
-            guard let pid = Int32(name), pid > 1, pid != getpid(), let process = ProcessIdentity.of(pid), uses(device, pid) else { continue }
+            guard let pid = Int32(name), pid > 1, pid != getpid(), let process = ProcessIdentity.of(pid), uses(device, pid) else {
+                continue
+            }
             process.send(SIGKILL)
         }
     }

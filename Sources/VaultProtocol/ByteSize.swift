@@ -17,7 +17,7 @@ public enum ByteSize {
     /// `10.0 GiB`: one place behind the point, rounded down.
     public static func text(_ bytes: Int64) -> String {
         for unit in units where bytes >= 1 << unit.shift {
-            let tenths = (bytes >> (unit.shift - 10)) * 10 >> 10
+            let tenths = ((bytes >> (unit.shift - 10)) * 10) >> 10
             return "\(tenths / 10).\(tenths % 10) " + String(decoding: [unit.letter], as: UTF8.self) + "iB"
         }
         return "\(bytes) bytes"

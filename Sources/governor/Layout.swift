@@ -86,7 +86,8 @@ struct Layout {
     func engineSettings(_ config: Config) -> EngineSettings {
         let processors = Measured.processors()
         return EngineSettings(
-            runFolder: runFolder, dataRoot: engineFolder, doorFolder: vaultFolder, vaultFolder: mountPoint + "/vault", bridge: config.network.bridge,
+            runFolder: runFolder, dataRoot: engineFolder, doorFolder: vaultFolder, vaultFolder: mountPoint + "/vault",
+            bridge: config.network.bridge,
             containerAddress: config.network.subnet.container, baseImage: baseImage,
             memoryMiB: config.limits.memoryMiB ?? max(64, Measured.memoryMiB() * 3 / 4),
             milliProcessors: min(config.limits.milliProcessors ?? .max, processors * 1_000), pids: config.limits.pids,

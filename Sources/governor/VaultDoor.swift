@@ -69,7 +69,9 @@ final class VaultDoor {
 
     private func listen() throws(SystemError) {
         // The account's user in the renter's machine is the first that useradd makes; its root may do everything there.
-        guard let first = layout.remapped.first else { throw SystemError(ENOENT, "the engine's folder does not say who its containers' root is") }
+        guard let first = layout.remapped.first else {
+            throw SystemError(ENOENT, "the engine's folder does not say who its containers' root is")
+        }
         try Files.makeFolder(layout.vaultFolder, mode: 0o711)
         unlink(layout.vaultSocket)
         let fresh = clinux_unix_listen(layout.vaultSocket, 8)

@@ -231,6 +231,13 @@ def test_a_restarted_governor_answers_the_same_machine(rented):
 def test_the_machine_is_not_privileged_and_sees_what_is_mounted_for_it(rented):
     assert rented.container()["HostConfig"]["Privileged"] is False
     place = rented.mount / "vault"
+    # What docs/vault.md says about doing it by hand.
+    lacking = as_root(rented.access, "ls -d /dev/fuse /dev/loop0 /dev/loop-control /dev/mapper /dev/dm-0 2>/dev/null", check=False)
+    assert lacking.stdout == ""
+    assert as_root(rented.access, "mount -t tmpfs none /mnt", check=False).returncode != 0
+    by_hand = "echo text >notes; echo pass | openssl enc -aes-256-ctr -pbkdf2 -iter 1000000 -salt -in notes -out notes.enc -pass stdin; "
+    by_hand += "shred -u notes; echo pass | openssl enc -d -aes-256-ctr -pbkdf2 -iter 1000000 -in notes.enc -pass stdin"
+    assert ssh(rented.access, by_hand).stdout == "text\n"
     assert ssh(rented.access, "ls -A /vault; touch /vault/x 2>&1 || id -u").stdout.split()[-1] == "1000"
     assert as_root(rented.access, "touch /vault/x", check=False).returncode != 0, "in the clear nothing may be written there"
     assert as_root(rented.access, "touch /run/sublet/x", check=False).returncode != 0

@@ -1,4 +1,4 @@
-import Foundation
+import Platform
 import Testing
 import VaultProtocol
 
@@ -59,7 +59,7 @@ import VaultProtocol
 @Suite struct LockedBytesTests {
     /// What the kernel says of the mapping that holds an address: its flags in /proc/self/smaps.
     private func flags(of address: UInt) throws -> Set<Substring> {
-        let text = try String(contentsOfFile: "/proc/self/smaps", encoding: .utf8)
+        let text = String(decoding: try Files.read("/proc/self/smaps", limit: 64 << 20), as: UTF8.self)
         var isInside = false
         for line in text.split(separator: "\n") {
             let range = line.prefix { $0 != " " }.split(separator: "-")
@@ -77,6 +77,8 @@ import VaultProtocol
         let address = bytes.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
         let found = try flags(of: address)
         #expect(found.contains("lo") && found.contains("dd"), "\(found)")
+        // It must live until here.
+        _ = bytes.count
     }
 
     @Test func `bytes are added, removed and compared`() throws {

@@ -1,4 +1,3 @@
-import Foundation
 import Platform
 import Testing
 import VaultProtocol
@@ -48,7 +47,8 @@ private func plain(_ bytes: borrowing LockedBytes) -> [UInt8] { (0..<bytes.count
         #expect(try read(head + [UInt8](repeating: 7, count: 513)).3.contains("1 to 512 bytes"))
     }
 
-    @Test(arguments: [
+    /// Frames that nobody may take, and a word of why not.
+    static let refused: [([UInt8], String)] = [
         ([], "version"), ([1], "verb"), ([0, 4, 0, 0, 0, 0, 0, 0, 0, 0], "version"), ([2, 4, 0, 0, 0, 0, 0, 0, 0, 0], "version"),
         ([1, 4, 0, 0, 0], "verb"), ([1, 0, 0, 0, 0, 0, 0, 0, 0, 0], "verb"), ([1, 6, 0, 0, 0, 0, 0, 0, 0, 0], "verb"),
         // open without a passphrase, create with one too short, close with one
@@ -57,13 +57,17 @@ private func plain(_ bytes: borrowing LockedBytes) -> [UInt8] { (0..<bytes.count
         // sizes: none, too small, negative, for a verb that has none
         ([1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8], "size"), ([1, 1, 0, 0, 0, 0, 3, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8], "size"),
         ([1, 1, 0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8], "size"), ([1, 4, 0, 0, 0, 0, 4, 0, 0, 0], "size"),
-    ] as [([UInt8], String)]) func `anything else is refused`(frame: [UInt8], word: String) throws {
+    ]
+
+    @Test(arguments: refused) func `anything else is refused`(frame: [UInt8], word: String) throws {
         let (verb, _, _, trouble) = try read(frame)
         #expect(verb == nil)
         #expect(trouble.contains(word), "\(trouble)")
     }
 
-    @Test(arguments: [[], [0], [0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0x10, 1], [0, 0x98, 0x96, 0x80], [0xFF, 0xFF, 0xFF, 0xFF]] as [[UInt8]])
+    @Test(arguments: [
+        [], [0], [0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0x10, 1], [0, 0x98, 0x96, 0x80], [0xFF, 0xFF, 0xFF, 0xFF],
+    ])
     func `a length that no frame has is refused`(bytes: [UInt8]) {
         #expect(throws: VaultWireError.self) { try frameLength(bytes) }
     }
