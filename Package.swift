@@ -41,6 +41,7 @@ let package = Package(
     ],
     targets: [
         door("CLinux"), door("CJSON"), door("CCrypto"), door("CCurl"), door("CCryptsetup"), door("CMicrohttpd"), door("CSQLite"),
+        door("CUdev"),
 
         room("Platform", ["CLinux"]),
         room("JSON", ["CJSON"], links: ["json-c"]),
@@ -52,7 +53,8 @@ let package = Package(
         room("VaultProtocol", ["CLinux", "Platform"]),
         program("vault", ["CLinux", "Commands", "Platform", "VaultProtocol"]),
         room("GovernorCore", ["JSON", "Protocol"]),
-        room("Storage", ["CCryptsetup", "CLinux", "Platform", "Protocol", "VaultProtocol"], links: ["cryptsetup"]),
+        room(
+            "Storage", ["CCryptsetup", "CLinux", "CUdev", "Platform", "Protocol", "VaultProtocol"], links: ["cryptsetup", "udev"]),
         room("Engine", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
         room("Fence", ["Platform"]),
         room("Tunnel", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
@@ -75,6 +77,7 @@ let package = Package(
         tests("Crypto", ["Crypto", "Platform"]),
         tests("Protocol", ["Protocol", "JSON"]),
         tests("VaultProtocol", ["Platform", "VaultProtocol"]),
+        tests("Storage", ["Platform", "Storage"]),
         tests("GovernorCore", ["Platform", "GovernorCore", "JSON", "Protocol"]),
         tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol"]),
         tests("Database", ["Database", "MarketCore", "Platform", "Protocol"]),

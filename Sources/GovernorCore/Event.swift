@@ -20,8 +20,10 @@ public enum Event: Equatable, Sendable {
     case started
     /// A drive is there that may be used.
     case driveReady(Drive)
-    /// The drive went away, or may not be used, for a reason.
-    case driveGone(String)
+    /// The drive of this identity went away, or may not be used any more, for a reason.
+    case driveGone(String, reason: String)
+    /// How the drive of the running lease is.
+    case driveHealth(DriveHealth)
     /// The answer to `drawLease`.
     case leaseDrawn(LeaseID)
     /// The market granted a lease.
@@ -66,12 +68,11 @@ public enum Action: Equatable, Sendable {
     case drawLease
     /// Ask the market for this lease.
     case register(LeaseID)
-    /// Give the drive a fresh key, format and mount it. What was on it is gone.
-    case prepareStorage(LeaseID)
+    /// Give the drive a fresh key, format and mount it, and keep the renter's account there, where only this lease can read it. What was on
+    /// it is gone.
+    case prepareStorage(LeaseID, Account)
     /// Unlock, check and mount what is on the drive.
     case openStorage(LeaseID)
-    /// Keep the renter's account on the drive, which only this lease can read.
-    case keepAccount(Account)
     /// Bring up engine, image and container, whatever is already there.
     case startContainer(LeaseID)
     /// Let these public keys log in.

@@ -1,6 +1,38 @@
 import JSON
 import Protocol
 
+/// A drive that went away, or failed, before its erase was verified. It waits for its return; other drives may serve meanwhile.
+public struct OwedErase: Equatable, Sendable {
+    /// The most that are remembered.
+    static let most = 64
+
+    /// The drive by its identity.
+    public let drive: String
+    /// The lease that ended on it, which is owed a receipt; nil where it was being erased before a first tenant.
+    public let lease: LeaseID?
+    /// Whether its last erase could not be verified: it is quarantined.
+    public let failed: Bool
+
+    init(drive: String, lease: LeaseID?, failed: Bool) {
+        self.drive = drive
+        self.lease = lease
+        self.failed = failed
+    }
+
+    init(_ reader: consuming ObjectReader) throws(JSONError) {
+        drive = try reader.string("drive", 1...4_096)
+        lease = try reader.optionalLease("lease")
+        failed = try reader.bool("failed")
+        try reader.finish()
+    }
+
+    var json: JSON {
+        var members: [JSON.Member] = [.init("drive", .string(drive)), .init("failed", .bool(failed))]
+        if let lease { members.append(.init("lease", .string(lease.text))) }
+        return .object(members)
+    }
+}
+
 /// What the device must know after a power cut. Written (write, fsync, rename, fsync the folder) before what can't be undone.
 public struct Journal: Equatable, Sendable {
     /// What was going on.
@@ -33,20 +65,34 @@ public struct Journal: Equatable, Sendable {
     public var rented: Bool
     /// When it expires, by the market's last word.
     public var expires: UnixTime?
+    /// The market's time as it was last believed, to the hour: what the first answer after a boot is judged by.
+    public var marketTime: UnixTime?
     /// Where the tunnel goes.
     public var tunnel: TunnelTarget?
     /// The renter's public keys.
     public var sshKeys: [String]
+    /// Drives other than `drive` that must be erased before they serve again.
+    public var owed: [OwedErase]
 
     /// A journal of a device that has never had a lease.
     public init() {
         stage = .idle
         rented = false
         sshKeys = []
+        owed = []
     }
 
     /// The drives that are ours by what is written here, whatever is on them.
-    public var claims: [String] { [drive, clean].compactMap { $0 } }
+    public var claims: [String] { [drive, clean].compactMap { $0 } + owed.map { $0.drive } }
+
+    /// What is owed to a drive.
+    func owed(to drive: String) -> OwedErase? { owed.first { $0.drive == drive } }
+
+    /// Puts a drive among those that are owed an erase.
+    mutating func owe(_ erase: OwedErase) {
+        owed.removeAll { $0.drive == erase.drive }
+        owed.append(erase)
+    }
 
     /// Forgets the lease, keeps what is known of the drive.
     mutating func forgetLease() {
@@ -67,17 +113,18 @@ public struct Journal: Equatable, Sendable {
         var reader = try ObjectReader(json)
         _ = try reader.integer("version", Self.version...Self.version)
         stage = try reader.word("stage", as: Stage.self)
-        lease = nil
-        if let text = try reader.optionalString("lease", 32...32) {
-            guard let id = LeaseID(text) else { throw reader.failure("lease", expected: "32 hex digits", found: text) }
-            lease = id
-        }
+        lease = try reader.optionalLease("lease")
         drive = try reader.optionalString("drive", 1...4_096)
         clean = try reader.optionalString("clean", 1...4_096)
         rented = try reader.bool("rented")
         expires = try reader.optionalTime("expires")
+        marketTime = try reader.optionalTime("marketTime")
         if let inner = try reader.optionalObject("tunnel") { tunnel = try TunnelTarget(inner) } else { tunnel = nil }
         sshKeys = try reader.strings("sshKeys", atMost: 16, 40...8_192)
+        owed = []
+        for inner in try reader.optionalList("owed", atMost: OwedErase.most) {
+            owed.append(try OwedErase(try ObjectReader(inner, at: "owed")))
+        }
         switch stage {
         case .idle, .cleaning: break
         case .registering:
@@ -104,8 +151,10 @@ public struct Journal: Equatable, Sendable {
         if let clean { members.append(.init("clean", .string(clean))) }
         members.append(.init("rented", .bool(rented)))
         if let expires { members.append(.init("expires", .integer(expires.seconds))) }
+        if let marketTime { members.append(.init("marketTime", .integer(marketTime.seconds))) }
         if let tunnel { members.append(.init("tunnel", tunnel.json)) }
         members.append(.init("sshKeys", .array(sshKeys.map { .string($0) })))
+        if !owed.isEmpty { members.append(.init("owed", .array(owed.map { $0.json }))) }
         return .object(members)
     }
 }

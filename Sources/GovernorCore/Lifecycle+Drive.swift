@@ -9,8 +9,9 @@ extension Lifecycle {
         note(.driveReady, ["drive": found.identity, "bytes": "\(found.bytes)"])
         switch state {
         case .waiting(let held?):
-            // An unrented lease is worth less than a working device: another drive takes its place.
-            if held.drive == found.identity { open(at: now) } else { begin(with: found, at: now, givingUp: true) }
+            // An unrented lease is worth less than a working device: another drive takes its place, once the market has said that nobody
+            // rented it in the meantime.
+            if held.drive == found.identity { open(at: now) } else { contact.soon(at: now) }
         case .waiting: begin(with: found, at: now, givingUp: false)
         case .suspended(let tenancy):
             if tenancy.drive == found.identity { open(at: now) } else { noteForeign(found, expected: tenancy.drive) }
@@ -18,10 +19,26 @@ extension Lifecycle {
             if erasure.drive == found.identity {
                 if case .erasing = state { startErase(at: now) } else { retryAt = now }
             } else {
-                noteForeign(found, expected: erasure.drive)
+                setAside(erasure, at: now)
             }
         case .registering, .preparing, .building, .offered, .leased: break
         }
+    }
+
+    /// A drive whose erase can't go on now gives way to the one that is here. Its key dies first.
+    private mutating func setAside(_ erasure: Erasure, at now: Instant) {
+        guard let drive, journal.owed.count < OwedErase.most else { return }
+        var isQuarantined = false
+        if case .quarantined = state { isQuarantined = true }
+        note(.driveOwed, ["drive": erasure.drive, "reason": erasure.reason ?? "away"])
+        if let lease = erasure.lease { act(.destroyKey(lease)) }
+        write {
+            $0.owe(OwedErase(drive: erasure.drive, lease: erasure.lease, failed: isQuarantined))
+            if $0.stage != .cleaning { $0.forgetLease() }
+        }
+        contact.rest()
+        eraseBackoff.succeed()
+        begin(with: drive, at: now, givingUp: false)
     }
 
     /// Whether `drive` is the one that the state is about: asked for, lived on, being opened or erased.
@@ -52,7 +69,7 @@ extension Lifecycle {
                 $0.drive = drive.identity
                 $0.clean = nil
             }
-            state = .erasing(Erasure(lease: nil, drive: drive.identity))
+            state = .erasing(Erasure(lease: journal.owed(to: drive.identity)?.lease, drive: drive.identity))
             startErase(at: now)
             return
         }
@@ -68,10 +85,11 @@ extension Lifecycle {
         act(.openStorage(tenancy.lease))
     }
 
-    mutating func driveGone(_ reason: String, at now: Instant) {
-        guard drive != nil else { return }
+    mutating func driveGone(_ identity: String, _ reason: String, at now: Instant) {
+        guard drive?.identity == identity else { return }
         drive = nil
-        note(.driveGone, ["reason": reason])
+        note(.driveGone, ["drive": identity, "reason": reason])
+        if let tenancy, tenancy.drive != identity { return }
         switch state {
         case .registering:
             contact.rest()
@@ -82,27 +100,42 @@ extension Lifecycle {
             act(.tearDown)
             state = .waiting(held: nil)
         case .building(let tenancy), .offered(let tenancy), .leased(let tenancy), .waiting(held: let tenancy?), .suspended(let tenancy):
-            act(.tearDown)
-            var left = Tenancy(lease: tenancy.lease, drive: tenancy.drive, target: tenancy.target)
-            left.fault = "drive-gone"
-            state = journal.rented ? .suspended(left) : .waiting(held: left)
+            suspend(tenancy, "drive-gone", at: now)
             retryAt = nil
-            contact.soon(at: now)
         case .erasing(var erasure):
-            erasure.isRunning = false
+            if erasure.drive == identity { erasure.isRunning = false }
             state = .erasing(erasure)
         case .waiting, .quarantined: break
         }
+    }
+
+    /// Ends what runs on the drive; the lease goes on when the drive does.
+    private mutating func suspend(_ tenancy: Tenancy, _ fault: String, at now: Instant) {
+        act(.tearDown)
+        var left = Tenancy(lease: tenancy.lease, drive: tenancy.drive, target: tenancy.target)
+        left.fault = fault
+        state = journal.rented ? .suspended(left) : .waiting(held: left)
+        contact.soon(at: now)
+    }
+
+    /// The kernel's word on the open drive. Read-only, it is closed, checked and opened anew; what else is wrong is told, and no more.
+    mutating func driveHealth(_ health: DriveHealth, at now: Instant) {
+        guard isServed, let tenancy, tenancy.ailment != health else { return }
+        if health == .good { note(.driveMended) } else { note(.driveFailing, ["drive": tenancy.drive, "reason": health.rawValue]) }
+        guard health == .readOnly else {
+            changeTenancy { $0.ailment = health }
+            return contact.soon(at: now)
+        }
+        suspend(tenancy, health.rawValue, at: now)
+        retryAt = mendBackoff.fail(at: now, &jitter)
     }
 
     mutating func storageReady(at now: Instant) {
         storageBackoff.succeed()
         guard let tenancy, tenancy.storageBusy, drive != nil else { return }
         note(.storageReady)
-        if let account = tenancy.account { act(.keepAccount(account)) }
         changeTenancy {
             $0.storageBusy = false
-            $0.account = nil
             $0.fault = nil
         }
         if case .preparing = state { write { $0.stage = .live } }
@@ -137,7 +170,7 @@ extension Lifecycle {
         case .waiting, .suspended: if drive?.identity == tenancy?.drive { open(at: now) }
         case .quarantined(let erasure):
             guard drive?.identity == erasure.drive else { return }
-            write { $0.stage = erasure.lease == nil ? .cleaning : .erasing }
+            write { $0.stage = $0.stage == .quarantined ? .erasing : .cleaning }
             state = .erasing(Erasure(lease: erasure.lease, drive: erasure.drive))
             startErase(at: now)
         case .registering, .preparing, .building, .offered, .leased, .erasing: break
@@ -168,6 +201,8 @@ extension Lifecycle {
             act(.destroyKey(tenancy.lease))
         }
         contact.soon(at: now)
+        // Another drive may have been waiting for this.
+        if let drive, drive.identity != tenancy.drive, case .erasing(let erasure) = state { setAside(erasure, at: now) }
     }
 
     mutating func startErase(at now: Instant) {
@@ -183,19 +218,17 @@ extension Lifecycle {
         eraseBackoff.succeed()
         note(.erased, ["method": report.method.rawValue, "ms": "\(report.eraseMilliseconds + report.checkMilliseconds)"])
         contact.rest()
-        if let lease = erasure.lease {
-            act(.keepReceipt(lease, finished: clock.time(at: now), report))
-            write {
-                $0.forgetLease()
-                $0.clean = erasure.drive
-            }
-        } else {
-            // A lease that was asked for but never reached the drive is asked for again under its name.
-            write {
+        if let lease = erasure.lease { act(.keepReceipt(lease, finished: clock.time(at: now), report)) }
+        write {
+            if $0.stage == .cleaning {
+                // A lease that was asked for but never reached the drive is asked for again under its name.
                 $0.stage = $0.lease == nil ? .idle : .registering
                 $0.drive = nil
-                $0.clean = erasure.drive
+            } else {
+                $0.forgetLease()
             }
+            $0.owed.removeAll { $0.drive == erasure.drive }
+            $0.clean = erasure.drive
         }
         state = .waiting(held: nil)
         if let drive { begin(with: drive, at: now, givingUp: false) }
@@ -206,8 +239,11 @@ extension Lifecycle {
         note(.eraseFailed, ["drive": erasure.drive, "reason": reason])
         erasure.isRunning = false
         erasure.reason = reason
-        // A clean-up stays one: the lease in the journal, if any, never lived on this drive. It is tried again at the next start.
-        if erasure.lease != nil { write { $0.stage = .quarantined } }
+        // A clean-up stays one: the lease in the journal, if any, never lived on this drive.
+        write {
+            guard $0.stage == .cleaning else { return $0.stage = .quarantined }
+            if $0.owed.count < OwedErase.most { $0.owe(OwedErase(drive: erasure.drive, lease: erasure.lease, failed: true)) }
+        }
         state = .quarantined(erasure)
         retryAt = eraseBackoff.fail(at: now, &jitter)
         contact.soon(at: now)

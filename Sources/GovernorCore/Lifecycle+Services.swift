@@ -39,7 +39,7 @@ extension Lifecycle {
     }
 
     /// Whether container and tunnel belong to the state at all; what they say in another is old.
-    private var isServed: Bool {
+    public var isServed: Bool {
         switch state {
         case .building, .offered, .leased: true
         case .waiting, .registering, .preparing, .suspended, .erasing, .quarantined: false

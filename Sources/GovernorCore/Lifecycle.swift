@@ -15,7 +15,8 @@ import Protocol
 ///                  quarantined ── owner acts, or the next try ──▶ erasing
 ///
 /// A lease that nobody rented yet and whose drive went away is *held* in `waiting`: somebody may be renting it this very moment, so it
-/// goes on when the same drive comes back, and is given up only for another drive, and only while the market says nobody rented it.
+/// goes on when the same drive comes back, and is given up only for another drive, and only when the market, asked once more, says that
+/// nobody rented it. An erase whose drive is away or failed does not stop another drive from serving: it stays owed, in the journal.
 public struct Lifecycle: Equatable, Sendable {
     /// Where the device stands.
     public enum State: Equatable, Sendable {
@@ -39,23 +40,25 @@ public struct Lifecycle: Equatable, Sendable {
         public let drive: String
         /// Where the tunnel goes.
         public var target: TunnelTarget
-        /// The renter's account, until it is kept on the drive.
-        var account: Account?
         /// Whether the drive is being opened or formatted right now.
         var storageBusy = false
         /// Whether the container runs.
         public var containerIsUp = false
         /// The tunnel.
         public var tunnel = TunnelState.down
-        /// What is wrong, for the market.
-        public var fault: String?
+        /// What keeps drive or container from serving.
+        var fault: String?
+        /// What is wrong with the open drive, so that it stays in service.
+        var ailment: DriveHealth = .good
+
+        /// What is wrong, as the market and the owner are told.
+        public var toldFault: String? { fault ?? (ailment == .good ? nil : ailment.rawValue) }
 
         /// A lease on a drive.
-        init(lease: LeaseID, drive: String, target: TunnelTarget, account: Account? = nil) {
+        init(lease: LeaseID, drive: String, target: TunnelTarget) {
             self.lease = lease
             self.drive = drive
             self.target = target
-            self.account = account
         }
     }
 
@@ -76,21 +79,25 @@ public struct Lifecycle: Equatable, Sendable {
     /// What is on the card, or on its way there.
     public internal(set) var journal: Journal
     /// The market's clock.
-    public internal(set) var clock = MarketClock()
+    public internal(set) var clock: MarketClock
     /// The drive that is plugged in, if it may be used.
     public internal(set) var drive: Drive?
 
     var contact = Contact()
     var storageBackoff = Backoff(first: 2_000, longest: 300_000)
+    /// Between two tries to mend a drive that the kernel made read-only. Opening it is no success: it may fail again at the first write.
+    var mendBackoff = Backoff(first: 5_000, longest: 600_000)
     var eraseBackoff = Backoff(first: 10_000, longest: 3_600_000)
     /// When a failed preparing, opening or erasing is tried again.
     var retryAt: Instant?
     var jitter: Jitter
     var actions: [Action] = []
 
-    /// A device with the journal it found on its card, and a seed for the jitter of its backoff.
-    public init(journal: Journal, seed: UInt64) {
+    /// A device with the journal it found on its card, a seed for the jitter of its backoff, and the market's clock if an earlier program of
+    /// this boot kept it.
+    public init(journal: Journal, seed: UInt64, clock: MarketClock = MarketClock()) {
         self.journal = journal
+        self.clock = clock
         jitter = Jitter(seed: seed)
         state = .waiting(held: nil)
     }
@@ -101,7 +108,8 @@ public struct Lifecycle: Equatable, Sendable {
         switch event {
         case .started: started(at: now)
         case .driveReady(let drive): driveReady(drive, at: now)
-        case .driveGone(let reason): driveGone(reason, at: now)
+        case .driveGone(let identity, let reason): driveGone(identity, reason, at: now)
+        case .driveHealth(let health): driveHealth(health, at: now)
         case .leaseDrawn(let lease): leaseDrawn(lease, at: now)
         case .registered(let answer): registered(answer, at: now)
         case .registrationFailed(let reason): registrationFailed(reason, at: now)
@@ -129,6 +137,9 @@ public struct Lifecycle: Equatable, Sendable {
     /// Messages to the market that failed in a row.
     public var marketFailures: Int { contact.failures }
 
+    /// Seconds between two check-ins, by the market's last word.
+    public var checkInSeconds: Int64 { contact.interval }
+
     mutating func act(_ action: Action) { actions.append(action) }
 
     mutating func note(_ event: LogEvent, _ fields: KeyValuePairs<String, String> = [:]) { act(.log(Note(event, fields))) }
@@ -148,6 +159,12 @@ public struct Lifecycle: Equatable, Sendable {
             tenancy
         case .registering, .erasing, .quarantined: nil
         }
+    }
+
+    /// Why the drive is quarantined, nil where it is not.
+    public var quarantineReason: String? {
+        if case .quarantined(let erasure) = state { return erasure.reason }
+        return nil
     }
 
     /// Changes the lease in whatever state holds it.

@@ -8,12 +8,16 @@ public enum LogEvent: Int, CaseIterable, Sendable {
     case driveReady = 1101
     case driveGone = 1102
     case driveForeign = 1103
+    case driveFailing = 1104
+    case driveMended = 1105
+    case driveOwed = 1106
     case registered = 1201
     case registrationFailed = 1202
     case registrationUseless = 1203
     case checkedIn = 1211
     case checkInFailed = 1212
     case answerRefused = 1213
+    case clockDoubted = 1214
     case rented = 1221
     case extended = 1222
     case expired = 1223
@@ -51,12 +55,16 @@ public enum LogEvent: Int, CaseIterable, Sendable {
         case .driveReady: "drive.ready"
         case .driveGone: "drive.gone"
         case .driveForeign: "drive.foreign"
+        case .driveFailing: "drive.failing"
+        case .driveMended: "drive.mended"
+        case .driveOwed: "drive.owed"
         case .registered: "lease.registered"
         case .registrationFailed: "lease.registration-failed"
         case .registrationUseless: "lease.registration-useless"
         case .checkedIn: "market.checked-in"
         case .checkInFailed: "market.check-in-failed"
         case .answerRefused: "market.answer-refused"
+        case .clockDoubted: "market.clock-doubted"
         case .rented: "lease.rented"
         case .extended: "lease.extended"
         case .expired: "lease.expired"
@@ -89,8 +97,9 @@ public enum LogEvent: Int, CaseIterable, Sendable {
     public var isTrouble: Bool {
         switch self {
         case .configurationBad, .journalFailed, .journalUnreadable, .driveForeign, .registrationFailed, .registrationUseless,
-            .checkInFailed, .answerRefused, .storageFailed, .storageUnencrypted, .engineDown, .containerDown, .tunnelDown,
-            .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone, .vaultRefused, .vaultFailed:
+            .checkInFailed, .answerRefused, .clockDoubted, .storageFailed, .storageUnencrypted, .engineDown, .containerDown, .tunnelDown,
+            .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone, .driveFailing, .driveOwed, .vaultRefused,
+            .vaultFailed:
             true
         default: false
         }

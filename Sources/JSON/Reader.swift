@@ -171,6 +171,16 @@ public struct ObjectReader {
         return strings
     }
 
+    /// A list's elements, none where the key is absent.
+    public mutating func optionalList(_ key: String, atMost count: Int) throws(JSONError) -> [JSON] {
+        guard let value = optional(key) else { return [] }
+        guard case .array(let elements) = value else { throw JSONError(place(key), expected: "a list", found: value.kind) }
+        guard elements.count <= count else {
+            throw JSONError(place(key), expected: "a list of at most \(count)", found: "\(elements.count)")
+        }
+        return elements
+    }
+
     /// An error that names a key of this object.
     public func failure(_ key: String, expected: String, found: String) -> JSONError {
         JSONError(place(key), expected: expected, found: found)

@@ -2,8 +2,15 @@ import JSON
 
 extension ObjectReader {
     /// A lease's name.
-    public mutating func lease(_ key: String) throws(JSONError) -> LeaseID {
-        let text = try string(key, 1...64)
+    public mutating func lease(_ key: String) throws(JSONError) -> LeaseID { try lease(try string(key, 1...64), key) }
+
+    /// A lease's name, or nil where the key is absent.
+    public mutating func optionalLease(_ key: String) throws(JSONError) -> LeaseID? {
+        guard let text = try optionalString(key, 1...64) else { return nil }
+        return try lease(text, key)
+    }
+
+    private func lease(_ text: String, _ key: String) throws(JSONError) -> LeaseID {
         guard let lease = LeaseID(text) else {
             throw failure(key, expected: "32 lower-case hex digits", found: "\"" + text + "\"")
         }

@@ -36,6 +36,16 @@ public struct Vault: Sendable {
     /// The first process of the machine that it was opened in. In RAM.
     let recordPath: String
 
+    /// The vault on a drive that is mounted at a folder, whether there is one or not.
+    public init(drive: String, mapperName: String) {
+        self.drive = drive
+        self.mapperName = mapperName
+        path = drive + "/vault.luks"
+        mountPoint = drive + "/vault"
+        lockPath = Files.parent(of: drive) + "/vault.lock"
+        recordPath = Files.parent(of: drive) + "/vault.open"
+    }
+
     /// Left free on the drive, bytes: the renter's machine must be able to go on.
     static let reserve: Int64 = 256 << 20
     /// The most memory that a passphrase's derivation takes, KiB.
@@ -55,9 +65,7 @@ extension Volume {
         let suffix = "-lease"
         let isOurs = mapperName.utf8.count > suffix.utf8.count && mapperName.utf8.suffix(suffix.utf8.count).elementsEqual(suffix.utf8)
         let stem = isOurs ? String(decoding: Array(mapperName.utf8.dropLast(suffix.utf8.count)), as: UTF8.self) : mapperName
-        return Vault(
-            path: mountPoint + "/vault.luks", mountPoint: mountPoint + "/vault", mapperName: stem + "-vault", drive: mountPoint,
-            lockPath: Files.parent(of: mountPoint) + "/vault.lock", recordPath: Files.parent(of: mountPoint) + "/vault.open")
+        return Vault(drive: mountPoint, mapperName: stem + "-vault")
     }
 }
 
@@ -184,7 +192,7 @@ extension Vault {
 
     private func build(_ passphrase: borrowing LockedBytes, owner: UInt32) throws(VaultTrouble) {
         let cpuinfo = try step { () throws(SystemError) in try Files.read("/proc/cpuinfo", limit: 8 << 20) }
-        let loop = try step { () throws(SystemError) in try LoopDevice(file: unfinishedPath, sectorsOf4KiB: true) }
+        let loop = try step { () throws(SystemError) in try LoopDevice(vault: unfinishedPath) }
         let device = loop.path
         do throws(StorageError) {
             try Luks.formatVault(device, passphrase: passphrase, cipher: .forProcessor(cpuinfo), memoryKiB: Self.memoryKiB())
@@ -204,7 +212,7 @@ extension Vault {
 
     /// Opens the volume of a file under /dev/mapper, through a loop device that goes with it.
     private func unlock(_ file: String, _ passphrase: borrowing LockedBytes) throws(VaultTrouble) {
-        let loop = try step { () throws(SystemError) in try LoopDevice(file: file, sectorsOf4KiB: true) }
+        let loop = try step { () throws(SystemError) in try LoopDevice(vault: file) }
         do throws(StorageError) { try Luks.openVault(loop.path, passphrase: passphrase, as: mapperName) } catch {
             switch error.code {
             case EPERM: throw VaultTrouble(.wrongPassphrase, "wrong passphrase")

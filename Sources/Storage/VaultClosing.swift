@@ -83,28 +83,31 @@ extension Vault {
         _ = held.raw
     }
 
-    /// Kills whoever has a file of the vault open, stands in it or runs from it, by the device that the files are on: in the renter's machine
-    /// they have other names. And unmounts it in mount namespaces that began as copies of ours.
+    /// Ends whatever keeps it open, by the device that its files are on: in the renter's machine they have other names.
+    ///
+    /// A machine that was started while the vault was open (its engine restarts it within 100 ms, and no governor may be there) has it among the
+    /// mounts that it began with, which the kernel locks: nobody can unmount them there. Such a machine is ended; it comes back without.
     private func endUsers() {
         Holders.release(mountPoint)
-        var status = stat()
-        guard stat(mapperPath, &status) == 0, clinux_is_block(status.st_mode) else { return }
-        let device = status.st_rdev
+        guard let device = DeviceNumber.of(node: mapperPath) else { return }
+        let ours = userSpace(of: "self")
         for name in Files.names(in: "/proc") {
-            guard let pid = Int32(name), pid > 1, pid != getpid(), let process = ProcessIdentity.of(pid), uses(device, pid) else {
-                continue
-            }
-            process.send(SIGKILL)
+            guard let pid = Int32(name), pid > 1, pid != getpid(), let process = ProcessIdentity.of(pid) else { continue }
+            let isRenters = userSpace(of: name) != ours
+            if uses(device, pid) || isRenters && Mounts.all(of: name).contains(where: { $0.number == device }) { process.send(SIGKILL) }
         }
     }
 
-    private func uses(_ device: dev_t, _ pid: Int32) -> Bool {
+    /// Whether a process has a file of it open or mapped, stands in it or runs from it.
+    private func uses(_ device: DeviceNumber, _ pid: Int32) -> Bool {
         let folder = "/proc/\(pid)/"
         var paths = ["cwd", "root", "exe"].map { folder + $0 }
         for kind in ["fd/", "map_files/"] { paths += Files.names(in: folder + kind).map { folder + kind + $0 } }
         return paths.contains { path in
-            var status = stat()
-            return stat(path, &status) == 0 && status.st_dev == device
+            guard let status = try? Files.status(path) else { return false }
+            return DeviceNumber(status.st_dev) == device
         }
     }
+
+    private func userSpace(of process: String) -> String { Holders.link("/proc/" + process + "/ns/user") }
 }

@@ -13,7 +13,7 @@ enum VaultCommand {
     static func run(_ options: Options) throws(CommandFailure) {
         guard Invocation.isRoot else { throw CommandFailure(.notPermitted, "storage vault: must be root") }
         let layout = Layout(options)
-        let vault = layout.volume(try layout.config()).vault
+        let vault = layout.vault(try layout.config())
         if options.has("--close") {
             do throws(StorageError) { return try vault.closeByForce() } catch {
                 throw CommandFailure(.failed, "storage vault: " + error.message)

@@ -41,7 +41,7 @@ final class VaultDoor {
         self.loop = loop
         self.layout = layout
         self.note = note
-        vault = layout.volume(config).vault
+        vault = layout.vault(config)
     }
 
     /// Lets the renter's machine, which runs, ask; and watches the machine in which a vault is open already.

@@ -145,22 +145,22 @@ struct Device {
             device.answer(.rented)
         case .held:
             device = at(.offered)
-            device.feed(.driveGone("pulled"))
+            device.feed(.pulled())
         case .suspended:
             device = at(.leased)
-            device.feed(.driveGone("pulled"))
+            device.feed(.pulled())
         case .erasing:
             device = at(.leased)
             device.expire()
         case .erasingAway:
             device = at(.erasing)
-            device.feed(.driveGone("pulled"))
+            device.feed(.pulled())
         case .quarantined:
             device = at(.erasing)
             device.feed(.eraseFailed("old key still opens"))
         case .quarantinedAway:
             device = at(.quarantined)
-            device.feed(.driveGone("pulled"))
+            device.feed(.pulled())
         }
         return device
     }
@@ -172,7 +172,10 @@ struct Device {
     /// The same card in a device that starts anew: `rebooted`, so that its clock begins again, or only the program.
     func restarted(rebooted: Bool = true) -> Device {
         var device = Device(life.journal)
-        if !rebooted { device.now = now }
+        if !rebooted {
+            device.now = now
+            device.life = Lifecycle(journal: life.journal, seed: 1, clock: life.clock)
+        }
         device.feed(.started)
         return device
     }
@@ -203,4 +206,9 @@ func changed(_ journal: Journal, _ change: (inout Journal) -> Void) -> Journal {
     var journal = journal
     change(&journal)
     return journal
+}
+
+extension Event {
+    /// Somebody pulls a drive.
+    static func pulled(_ drive: Drive = stick) -> Event { .driveGone(drive.identity, reason: "pulled") }
 }

@@ -18,7 +18,7 @@ import Testing
         let (stand, actions, word) = Self.gone[index]
         var device = Device.at(stand)
         let before = device.life.journal
-        #expect(device.feed(.driveGone("pulled")) == actions)
+        #expect(device.feed(.pulled()) == actions)
         #expect(device.life.word == word && device.life.journal == before)
     }
 
@@ -26,13 +26,13 @@ import Testing
 
     @Test func `a drive that goes while its lease is asked for: the same lease is asked for again`() {
         var device = Device.at(.registering)
-        device.feed(.driveGone("pulled"))
+        device.feed(.pulled())
         #expect(device.feed(.driveReady(stick)) == [.register(firstLease)])
     }
 
     @Test func `a drive that goes while it is formatted is erased, then its lease is asked for again`() {
         var device = Device.at(.preparing)
-        device.feed(.driveGone("pulled"))
+        device.feed(.pulled())
         #expect(device.feed(.driveReady(stick)).last == .erase(nil, drive: stick.identity))
         #expect(device.feed(.erased(report)).last == .register(firstLease))
     }
@@ -50,19 +50,103 @@ import Testing
         #expect(device.life.phase == .suspended)
     }
 
-    @Test func `a held lease is given up for another drive, which is erased first`() {
+    @Test func `a held lease is given up for another drive, which is erased first, once the market has said that nobody rented it`() {
         var device = Device.at(.held)
-        #expect(device.feed(.driveReady(otherStick)).last == .erase(nil, drive: otherStick.identity))
+        #expect(device.feed(.driveReady(otherStick)) == [])
+        #expect(device.answer(.offered).last == .erase(nil, drive: otherStick.identity))
         #expect(device.life.journal.lease == nil)
     }
 
-    @Test(arguments: [Stand.suspended, .erasingAway, .quarantinedAway])
-    func `another drive in its place is not touched`(stand: Stand) {
-        var device = Device.at(stand)
+    @Test func `a held lease that somebody rented in the meantime is kept, and the other drive not touched`() {
+        var device = Device.at(.held)
+        device.feed(.driveReady(otherStick))
+        #expect(device.answer(.rented).allSatisfy { !$0.isGrave } && device.life.phase == .suspended)
+        #expect(device.feed(.pulled(otherStick), .driveReady(stick)) == [.openStorage(firstLease)])
+    }
+
+    @Test func `a held lease is kept as long as the market can't be asked`() {
+        var device = Device.at(.held)
+        device.feed(.driveReady(otherStick))
+        for _ in 1...5 {
+            device.ask()
+            #expect(device.feed(.checkInFailed("timeout")).allSatisfy { !$0.isGrave })
+        }
+        #expect(device.feed(.pulled(otherStick), .driveReady(stick)) == [.openStorage(firstLease)])
+    }
+
+    @Test func `another drive in place of a rented one is not touched`() {
+        var device = Device.at(.suspended)
         let before = device.life.journal
         #expect(device.feed(.driveReady(otherStick)) == [] && device.notes.contains(.driveForeign))
-        #expect(device.life.journal == before)
-        #expect(device.feed(.driveGone("pulled"), .driveReady(stick)).contains { $0 == .openStorage(firstLease) } || stand != .suspended)
+        #expect(device.feed(.pulled(otherStick)) == [] && device.life.journal == before)
+        #expect(device.feed(.driveReady(stick)) == [.openStorage(firstLease)])
+    }
+
+    @Test(arguments: [Stand.leased, .offered, .erasing])
+    func `a drive goes that is not the one in use`(stand: Stand) {
+        var device = Device.at(stand)
+        let before = device.life
+        #expect(device.feed(.pulled(otherStick)) == [] && device.life.state == before.state)
+    }
+
+    @Test(arguments: [Stand.erasingAway, .quarantined, .quarantinedAway])
+    func `an erase that can't go on gives way to another drive, and is owed`(stand: Stand) {
+        var device = Device.at(stand)
+        let actions = device.feed(.driveReady(otherStick))
+        #expect(actions.first == .destroyKey(firstLease) && actions.last == .erase(nil, drive: otherStick.identity))
+        let owed = OwedErase(drive: stick.identity, lease: firstLease, failed: stand != .erasingAway)
+        #expect(device.life.journal.owed == [owed] && device.life.journal.lease == nil && device.notes.contains(.driveOwed))
+        #expect(device.feed(.erased(report)).last == .drawLease)
+        // The lease that ended on it is no longer this device's.
+        #expect(device.life.journal.clean == otherStick.identity)
+    }
+
+    @Test(arguments: [Stand.erasingAway, .quarantined])
+    func `what is owed is paid when the drive is back: erased, and its lease gets its receipt`(stand: Stand) {
+        var device = Device.at(stand)
+        device.feed(.driveReady(otherStick), .erased(report), .leaseDrawn(secondLease), .pulled(otherStick))
+        device = device.restarted()
+        #expect(device.feed(.driveReady(stick)).last == .erase(firstLease, drive: stick.identity))
+        let paid = device.feed(.erased(report))
+        #expect(paid.first == .keepReceipt(firstLease, finished: nil, report))
+        #expect(paid.last == .register(secondLease) && device.life.journal.owed == [])
+    }
+
+    @Test func `what is owed and fails again is quarantined, and still owed`() {
+        var device = Device.at(.erasingAway)
+        device.feed(.driveReady(otherStick), .erased(report), .pulled(otherStick), .driveReady(stick), .eraseFailed("write error"))
+        #expect(device.life.phase == .quarantined && device.life.lamp == .sos)
+        #expect(device.life.journal.owed == [OwedErase(drive: stick.identity, lease: firstLease, failed: true)])
+        #expect(device.feed(.ownerActs).last == .erase(firstLease, drive: stick.identity))
+        #expect(device.feed(.erased(report)).contains { if case .keepReceipt(firstLease, _, _) = $0 { true } else { false } })
+    }
+
+    @Test(arguments: [Stand.leased, .offered, .building])
+    func `a drive that went read-only is closed, checked and opened anew, less and less often`(stand: Stand) {
+        var device = Device.at(stand)
+        #expect(device.feed(.driveHealth(.readOnly)) == [.tearDown] && device.notes.contains(.driveFailing))
+        #expect(device.life.phase == .suspended && device.life.tenancy?.toldFault == "drive-read-only")
+        var gaps: [Int64] = []
+        for _ in 1...4 {
+            gaps.append((device.life.retryAt ?? device.now).seconds(since: device.now))
+            #expect(device.pass(seconds: 700).contains(.openStorage(firstLease)))
+            device.feed(.storageReady, .driveHealth(.readOnly))
+        }
+        #expect(gaps[3] > gaps[0] * 4, "\(gaps)")
+        device.pass(seconds: 700)
+        device.feed(.storageReady, .containerUp, .tunnelUp)
+        #expect(device.life.phase == (stand == .leased ? .leased : .offered))
+    }
+
+    @Test(arguments: [DriveHealth.full, .errors])
+    func `a drive that is full or counts errors stays in service, and the market hears of it`(health: DriveHealth) {
+        var device = Device.at(.leased)
+        #expect(device.feed(.driveHealth(health)) == [] && device.notes == [.driveFailing] && device.life.lamp == .steady)
+        #expect(device.feed(.deadline) == [.checkIn(firstLease, phase: .leased, tunnel: .up, fault: health.rawValue)])
+        device.answer(.rented)
+        #expect(device.feed(.driveHealth(health)) == [] && device.notes == [], "the same again is no news")
+        #expect(device.feed(.driveHealth(.good)) == [] && device.notes == [.driveMended])
+        #expect(device.feed(.deadline) == [.checkIn(firstLease, phase: .leased, tunnel: .up, fault: nil)])
     }
 
     @Test(arguments: [Stand.preparing, .building, .offered, .leased])
@@ -84,12 +168,14 @@ import Testing
         #expect(device.feed(.erased(report)).last == .drawLease && device.life.state == .registering(stick))
     }
 
-    @Test func `a leased device with another drive in its place still expires, and erases only its own`() {
+    @Test func `a leased device with another drive in its place still expires; its own is erased when it is back`() {
         var device = Device.at(.suspended)
         device.feed(.driveReady(otherStick))
-        #expect(device.expire().suffix(2) == [.tearDown, .destroyKey(firstLease)])
-        #expect(device.feed(.driveGone("pulled")).allSatisfy { !$0.isDestructive })
-        #expect(device.feed(.driveReady(stick)) == [.erase(firstLease, drive: stick.identity)])
+        let actions = device.expire()
+        #expect(actions.contains(.tearDown) && actions.contains(.destroyKey(firstLease)))
+        #expect(actions.last == .erase(nil, drive: otherStick.identity), "the lease is over: the other one serves from here on")
+        #expect(device.feed(.pulled(otherStick)).allSatisfy { !$0.isDestructive })
+        #expect(device.feed(.driveReady(stick)).last == .erase(firstLease, drive: stick.identity))
     }
 
     @Test func `storage that fails to open is tried again, and nothing is erased`() {
@@ -126,13 +212,13 @@ import Testing
 
     @Test func `an old storage-ready after the drive went mounts nothing`() {
         var device = Device.at(.suspended)
-        device.feed(.driveReady(stick), .driveGone("pulled"))
+        device.feed(.driveReady(stick), .pulled())
         #expect(device.feed(.storageReady) == [] && device.life.phase == .suspended)
     }
 
     @Test func `a device that is erased after its drive went waits for it`() {
         var device = Device.at(.erasing)
-        device.feed(.driveGone("pulled"))
+        device.feed(.pulled())
         #expect(device.feed(.erased(report)) == [] && device.life.phase == .erasing)
     }
 

@@ -25,7 +25,7 @@ import Testing
     @Test func `a live journal, byte for byte`() {
         let text =
             #"{"version":1,"stage":"live","lease":"11111111111111111111111111111111","drive":"stick-0001","#
-            + #""rented":true,"expires":1800007200,"tunnel":{"host":"tunnel.example","port":22,"user":"tunnel","#
+            + #""rented":true,"expires":1800007200,"marketTime":1800000700,"tunnel":{"host":"tunnel.example","port":22,"user":"tunnel","#
             + #""hostKey":"ssh-ed25519 "# + edKey + #"","bind":"127.0.0.1","ports":{"ssh":20000,"http":20001,"https":20002}},"sshKeys":[]}"#
         #expect(String(decoding: Device.at(.leased).life.journal.json.encoded(), as: UTF8.self) == text)
     }
@@ -43,10 +43,10 @@ import Testing
         (#"{"version":1,"sshKeys":[],"stage":"idle"}"#, "rented: expected true or false, found nothing"),
         (#"{"version":1,"rented":1,"sshKeys":[],"stage":"idle"}"#, "rented: expected true or false, found a whole number"),
         (#"{"version":1,"rented":false,"stage":"idle"}"#, "sshKeys: expected a list of strings, found nothing"),
-        (#"{\#(head),"stage":"idle","lease":"11"}"#, "lease: expected a string of 32 bytes, found 2 bytes"),
+        (#"{\#(head),"stage":"idle","lease":"11"}"#, "lease: expected 32 lower-case hex digits, found \"11\""),
         (
             #"{\#(head),"stage":"idle","lease":"ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ"}"#,
-            "lease: expected 32 hex digits, found ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ"
+            "lease: expected 32 lower-case hex digits, found \"ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ\""
         ),
         (#"{\#(head),"stage":"registering"}"#, "lease: expected a lease in this stage, found nothing"),
         (#"{\#(head),"stage":"preparing",\#(name)}"#, "drive: expected a lease and its drive in this stage, found nothing"),
@@ -56,6 +56,9 @@ import Testing
         (#"{\#(head),"stage":"live",\#(name),"drive":"d"}"#, "tunnel: expected a tunnel in this stage, found nothing"),
         (#"{\#(head),"stage":"idle","drive":""}"#, "drive: expected a string of 1 to 4096 bytes, found an empty string"),
         (#"{\#(head),"stage":"idle","expires":0}"#, "expires: expected a whole number from 1735689600 to 4102444800, found 0"),
+        (#"{\#(head),"stage":"idle","owed":{}}"#, "owed: expected a list, found an object"),
+        (#"{\#(head),"stage":"idle","owed":[{"drive":"d"}]}"#, "owed.failed: expected true or false, found nothing"),
+        (#"{\#(head),"stage":"idle","owed":[{"drive":"d","failed":true,"x":1}]}"#, "owed.x: expected no such key, found a whole number"),
         (#"{\#(head),"stage":"idle","tunnel":{}}"#, "tunnel.host: expected a string of 1 to 253 bytes, found nothing"),
     ]
     static let stages =

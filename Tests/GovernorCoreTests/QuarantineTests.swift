@@ -37,10 +37,12 @@ import Testing
         #expect(actions.contains(.checkIn(firstLease, phase: .erasing, tunnel: .down, fault: nil)))
     }
 
-    @Test func `after a restart another drive is not used instead`() {
+    @Test func `after a restart the drive is still quarantined while another one serves`() {
         var device = Device.at(.quarantined).restarted()
-        #expect(device.feed(.driveReady(otherStick)) == [] && device.notes.contains(.driveForeign))
-        #expect(device.pass(seconds: 100_000).allSatisfy { !$0.isGrave })
+        #expect(device.feed(.driveReady(otherStick)).last == .erase(nil, drive: otherStick.identity))
+        device = device.restarted()
+        #expect(device.life.journal.owed == [OwedErase(drive: stick.identity, lease: firstLease, failed: true)])
+        #expect(device.feed(.driveReady(stick), .erased(report)).contains { $0 == .drawLease } && device.life.journal.owed == [])
     }
 
     @Test func `the owner can't make it try without the drive`() {
@@ -57,7 +59,8 @@ import Testing
 
     @Test func `a failed clean-up before the first tenant is quarantined too`() {
         var device = Device.at(.cleaning)
-        #expect(device.feed(.eraseFailed("write error")) == [] && device.life.lamp == .sos)
+        #expect(device.feed(.eraseFailed("write error")) == [.journal(device.life.journal)] && device.life.lamp == .sos)
+        #expect(device.life.journal.owed == [OwedErase(drive: stick.identity, lease: nil, failed: true)])
     }
 
     @Test func `after a restart a failed clean-up is a clean-up again, and leaves no receipt`() {

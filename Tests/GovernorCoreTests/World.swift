@@ -6,7 +6,7 @@ import Protocol
 /// keeps the promises by looking at the truth (what is on the drive, what the market sold), not at what the device believes.
 struct World {
     /// What lies on the drive.
-    enum Content: Equatable { case unknown, clean, lease(LeaseID) }
+    enum Content: Hashable { case unknown, clean, formatted(LeaseID), lease(LeaseID) }
     /// What the market knows of a lease.
     struct Sold: Equatable {
         var state = LeaseState.offered
@@ -18,14 +18,14 @@ struct World {
     enum Cut: CaseIterable { case reboot, restart }
 
     // The truth.
-    var content = Content.unknown
-    var accountOnDrive: LeaseID?
-    var keys: Set<LeaseID> = []
+    var contents: [String: Content] = [:]
+    /// The one key file on the card.
+    var key: LeaseID?
     var sold: [LeaseID: Sold] = [:]
     var receipts: [LeaseID] = []
     var registered: [LeaseID] = []
     var drawn = 0
-    var isPlugged = true
+    var plugged: Drive? = stick
     var marketIsUp = true
     /// Makes the market's answers untrue.
     var lie: Lie?
@@ -46,22 +46,40 @@ struct World {
     var cut = Cut.reboot
     var broken: [String] = []
     let seed: UInt64
+    /// Cut and disturbed at random: a receipt may be signed twice.
+    var isFaulty = false
 
     init(seed: UInt64 = 1, card: Journal = Journal()) {
         self.seed = seed
         self.card = card
         life = Lifecycle(journal: card, seed: seed)
-        boot()
+        boot(MarketClock())
     }
 
     var now: Instant { .seconds(elapsed - bootedAt + 20) }
     var time: Int64 { noon + elapsed }
 
-    mutating func boot() {
-        life = Lifecycle(journal: card, seed: seed &+ UInt64(performed))
+    mutating func boot(_ clock: MarketClock) {
+        life = Lifecycle(journal: card, seed: seed &+ UInt64(performed), clock: clock)
         wake = nil
         queue = [.started]
-        if isPlugged { queue.append(.driveReady(stick)) }
+        if let plugged { queue.append(.driveReady(plugged)) }
+    }
+
+    /// What is on the drive that is plugged in.
+    var content: Content {
+        get { contents[plugged?.identity ?? ""] ?? .unknown }
+        set { if let plugged { contents[plugged.identity] = newValue } }
+    }
+
+    /// Somebody pulls the drive, or puts this one into its place.
+    mutating func plug(_ drive: Drive?) {
+        if let plugged, plugged != drive {
+            queue.append(.pulled(plugged))
+            isMounted = false
+        }
+        plugged = drive
+        if let drive { queue.append(.driveReady(drive)) }
     }
 
     /// Power cut or kill -9: what was not performed is lost, and so are the answers on their way.
@@ -71,7 +89,7 @@ struct World {
             elapsed += 60
             bootedAt = elapsed
         }
-        boot()
+        boot(how == .reboot ? MarketClock() : life.clock)
     }
 
     /// The next event, or the next deadline. False where nothing will ever happen again.
@@ -82,6 +100,8 @@ struct World {
             queue.append(.deadline)
         }
         let event = queue.removeFirst()
+        // What was under way on a drive that is gone comes to nothing; the shell drops what its children still say.
+        if case .driveGone(life.drive?.identity, _) = event { queue.removeAll { $0.isOfStorage } }
         let actions = life.handle(event, at: now)
         for action in actions {
             if case .log = action { continue }
@@ -109,31 +129,39 @@ struct World {
                 queue.append(.leaseDrawn(name))
             }
         case .register(let lease): register(lease)
-        case .prepareStorage(let lease):
+        case .prepareStorage(let lease, _):
+            guard let plugged else { return queue.append(.storageFailed("no drive")) }
+            guard plugged.identity == card.drive else { return queue.append(.storageFailed("another drive")) }
             promise(content == .clean, "formatted what was not clean: \(content)")
+            if let key { promiseOver(key, "replaced the key") }
             promise(card.stage == .preparing && card.lease == lease && card.clean == nil, "formatted without a journal")
-            content = .lease(lease)
-            accountOnDrive = nil
-            keys.insert(lease)
+            content = .formatted(lease)
+            key = lease
             isMounted = true
-            queue.append(isPlugged ? .storageReady : .storageFailed("no drive"))
+            queue.append(.storageReady)
         case .openStorage(let lease):
-            promise(content == .lease(lease) && keys.contains(lease), "opened \(lease.text), found \(content)")
-            isMounted = isPlugged
-            queue.append(isPlugged ? .storageReady : .storageFailed("no drive"))
-        case .keepAccount: if case .lease(let lease) = content { accountOnDrive = lease }
+            guard let plugged, plugged.identity == card.drive else { return queue.append(.storageFailed("no drive")) }
+            promise(
+                [.lease(lease), .formatted(lease)].contains(content) && key == lease,
+                "opened \(lease.text), found \(content), the key of \(key?.text ?? "none")")
+            isMounted = true
+            queue.append(.storageReady)
         case .startContainer(let lease):
-            promise(isMounted && content == .lease(lease) && accountOnDrive == lease, "started a container without its drive")
+            guard isMounted else { return queue.append(.containerDown("no drive")) }
+            promise(content == .lease(lease) || content == .formatted(lease), "started a container without its drive")
+            content = .lease(lease)
             queue.append(.containerUp)
         case .openTunnel: queue.append(.tunnelUp)
         case .checkIn(let lease, let phase, let tunnel, let fault): checkIn(lease, phase, tunnel, fault)
         case .tearDown: isMounted = false
         case .destroyKey(let lease):
             promiseOver(lease, "destroyed the key")
-            keys.remove(lease)
+            if let key { promiseOver(key, "destroyed the key") }
+            key = nil
         case .erase(let lease, let drive): erase(lease, drive)
         case .keepReceipt(let lease, _, _):
-            promise(content == .clean, "a receipt for a drive that is not clean")
+            promise(!contents.values.contains(.lease(lease)), "a receipt for a drive that is not clean")
+            promise(!receipts.contains(lease) || cutAt != nil || isFaulty, "a second receipt")
             receipts.append(lease)
             if sold[lease] != nil { sold[lease]?.state = .ended }
         case .authorize, .log, .wake: break
@@ -141,7 +169,7 @@ struct World {
     }
 
     private mutating func register(_ lease: LeaseID) {
-        promise(content == .clean, "registered a drive that is not clean: \(content)")
+        promise(contents[card.clean ?? ""] == .clean, "registered a drive that is not clean: \(card.clean ?? "none")")
         promise(card.lease == lease, "registered a lease that the card does not know")
         promise(sold[lease]?.state != .rented, "registered a rented lease again")
         registered.append(lease)
@@ -163,16 +191,23 @@ struct World {
         queue.append(.checkedIn(CheckInAnswer(terms: lying(terms(lease)))))
     }
 
-    /// The terms as a lying market tells them. The first answer after a boot is believed, so its clock is right.
+    /// In 2038 or before, another hour whenever it is asked.
+    private var future: Int64 { 2_147_483_648 - Int64(performed % 10_000) * 3_600 }
+
+    private var isClockRight: Bool { life.clock.time(at: now).map { abs($0.seconds - time) < 1_000 } ?? false }
+
+    /// The terms as a lying market tells them. After a boot its clock does not jump to the same time twice, and
+    /// ends nothing that the device does not know to be rented: no clock ends that.
     private func lying(_ terms: LeaseTerms) -> LeaseTerms {
         var terms = terms
         switch lie {
         case .otherLease: terms.lease = lease("f")
         case .otherEnded: (terms.lease, terms.state) = (lease("f"), .ended)
-        case .forgot where terms.state == .rented: (terms.state, terms.expires) = (.offered, nil)
+        // A rental that the device has never heard of, and the market neither: nobody can keep that.
+        case .forgot where terms.state == .rented && card.rented: (terms.state, terms.expires) = (.offered, nil)
         case .earlier where card.rented: terms.expires = terms.expires.map { UnixTime($0.seconds - 1_800) }
-        case .future where life.clock.time(at: now) != nil: terms.time = UnixTime(2_147_483_648)
-        case .futureEnded where life.clock.time(at: now) != nil: (terms.time, terms.state) = (UnixTime(2_147_483_648), .ended)
+        case .future: terms.time = UnixTime(future)
+        case .futureEnded where card.rented || isClockRight: (terms.time, terms.state) = (UnixTime(future), .ended)
         default: break
         }
         return terms
@@ -185,16 +220,19 @@ struct World {
     }
 
     private mutating func erase(_ lease: LeaseID?, _ drive: String) {
-        promise(card.drive == drive && card.stage == (lease == nil ? .cleaning : .erasing) && card.clean == nil, "erased without a journal")
+        let isOwed = card.owed.contains { $0.drive == drive && $0.lease == lease }
+        let stage = lease == nil || isOwed ? Journal.Stage.cleaning : .erasing
+        promise(card.drive == drive && card.stage == stage && card.clean == nil, "erased without a journal")
+        guard plugged?.identity == drive else { return queue.append(.eraseFailed("no drive")) }
         if case .lease(let there) = content { promiseOver(there, "erased") }
+        if let key { promiseOver(key, "destroyed the key") }
+        key = nil
+        isMounted = false
         if eraseFails {
-            content = .unknown
+            if case .clean = content { content = .unknown }
             return queue.append(.eraseFailed("write error"))
         }
-        guard isPlugged else { return queue.append(.eraseFailed("no drive")) }
         content = .clean
-        isMounted = false
-        if let lease { keys.remove(lease) }
         queue.append(.erased(report))
     }
 
@@ -206,5 +244,15 @@ struct World {
 
     mutating func promise(_ held: Bool, _ what: String) {
         if !held { broken.append("action \(performed): " + what) }
+    }
+}
+
+extension Event {
+    /// What came of work on the drive.
+    var isOfStorage: Bool {
+        switch self {
+        case .storageReady, .storageFailed, .erased, .eraseFailed: true
+        default: false
+        }
     }
 }
