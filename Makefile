@@ -55,6 +55,7 @@ embedded: $(BOARDS:%=embedded-%) ## build for every board; run the self-test of 
 $(BOARDS:%=embedded-%): embedded-%: needs-build needs-embedded
 	$(if $(PRODUCTS),board/build $* $(PRODUCTS))
 	$(if $(filter governor,$(PRODUCTS)),board/run $* .build/$*/release/governor selftest --offline)
+	$(if $(filter vault,$(PRODUCTS)),board/run $* .build/$*-static/release/vault --version)
 
 .PHONY: sysroots
 sysroots: needs-embedded ## the boards' headers and libraries (cached)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # The renter's vault on a real dm-crypt, in the fast rig. As root, after `make build`.
 #
-#   bats --tap hardware-tests/vault.bats        about 7 minutes
+#   bats --tap hardware-tests/vault.bats        about 6 minutes on an idle machine
 #
 # The tests are one story: the second goes on with the drive and the card that the first left when its power was cut.
 
@@ -80,7 +80,7 @@ nothing_readable() { # nothing_readable WHEN
 }
 
 @test "a vault is made, used, closed by every end of its machine; its passphrase is nowhere" {
-    chapter 900 kept
+    chapter 1800 kept
     come_to searched
     nothing_readable "while it is open"
     # And so we know that the search does find.
@@ -93,7 +93,7 @@ nothing_readable() { # nothing_readable WHEN
 }
 
 @test "after the power cut it is closed until its passphrase comes; a thousand guesses; it ends with the lease" {
-    chapter 900 after-power-cut
+    chapter 1800 after-power-cut
     ends_with 0
     nothing_readable "after the lease"
 }

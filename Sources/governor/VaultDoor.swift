@@ -26,7 +26,9 @@ final class VaultDoor {
     private var retry: EventLoop.Token?
     /// What waits for the child's end.
     private var afterChild: (() -> Void)?
-    private var lastRefusal: Int64 = 0
+    private var refusals = Allowance(burst: 1, everySeconds: 60)
+    private var lines = Allowance(burst: 30, everySeconds: 20)
+    private var children = Allowance(burst: 20, everySeconds: 1)
     /// Whether somebody has waited for the child at work already.
     private var hasWaited = false
 
@@ -34,6 +36,8 @@ final class VaultDoor {
     private static let longestWork: Int64 = 600_000
     /// How long nobody is let in after somebody was turned away, milliseconds: a flood must not keep the governor busy.
     private static let rest: Int64 = 50
+    /// How long the next request waits where many came one after another, milliseconds: each costs the device a process.
+    private static let slow: Int64 = 500
     /// How long a request waits for the one before it, milliseconds, before it is told "busy".
     private static let turn: Int64 = 2_000
 
@@ -140,11 +144,8 @@ final class VaultDoor {
             try caller.write(VaultAnswer(.failed, reason: reason, text: text).frame())
         } catch {}  // Gone already.
         admit(after: Self.rest)
-        let now = Clock.bootNanoseconds()
-        // One line a minute: a renter can't fill the owner's log.
-        guard reason == .notPermitted, lastRefusal == 0 || now - lastRefusal > 60_000_000_000 else { return }
-        lastRefusal = now
-        note(Note(.vaultRefused, ["user": "\(user)"]))
+        // A renter can't fill the owner's log.
+        if reason == .notPermitted, refusals.take() { note(Note(.vaultRefused, ["user": "\(user)"])) }
     }
 
     private func start(_ caller: borrowing FileDescriptor, _ patience: VaultPatience, _ pause: Int64) {
@@ -154,7 +155,7 @@ final class VaultDoor {
             // A child that was ended in the middle might have tried a passphrase.
             let result = told.count == 2 ? told[1] : "broken-off"
             judge(verb, result, patience)
-            if verb != VaultVerb.status.word, result != "paused" {
+            if verb != VaultVerb.status.word, result != "paused", lines.take() {
                 note(Note(.vaultAsked, ["verb": verb, "result": result]))
             }
             watchMachine()
@@ -188,7 +189,7 @@ final class VaultDoor {
             hasWaited = false
             loop.cancel(limit)
             limit = nil
-            admit()
+            if children.take() { admit() } else { admit(after: Self.slow) }
             completion(outcome)
             let next = afterChild
             afterChild = nil
@@ -210,7 +211,8 @@ final class VaultDoor {
     // MARK: The machine in which it is open
 
     private func watchMachine() {
-        guard machine == nil, socket >= 0, let process = vault.container else { return }
+        guard socket >= 0, let process = vault.container else { return unwatchMachine() }
+        guard machine == nil else { return }
         let handle = clinux_pidfd_open(process.pid)
         guard handle >= 0, process.isAlive else {
             if handle >= 0 { _ = CLinux.close(handle) }
@@ -240,5 +242,30 @@ final class VaultDoor {
                 retry = loop.after(milliseconds: 2_000) { [self] in watchMachine() }
             }
         }
+    }
+}
+
+/// So many at once, and one more every so many seconds.
+private struct Allowance {
+    private let burst: Int64
+    private let interval: Int64
+    private var left: Int64
+    private var countedAt = Clock.bootNanoseconds()
+
+    init(burst: Int64, everySeconds seconds: Int64) {
+        self.burst = burst
+        interval = seconds * 1_000_000_000
+        left = burst
+    }
+
+    /// Takes one; false where none is left.
+    mutating func take() -> Bool {
+        let now = Clock.bootNanoseconds()
+        let fresh = (now - countedAt) / interval
+        left = min(burst, left + fresh)
+        countedAt += fresh * interval
+        guard left > 0 else { return false }
+        left -= 1
+        return true
     }
 }
