@@ -20,10 +20,11 @@ needs-%: FORCE
 	@board/host/needs $*
 
 .PHONY: build
-build: needs-build ## governor and market for this machine
+build: needs-build ## governor, market and vault for this machine
 	@mkdir -p .build/tmp
 	TMPDIR=$$PWD/.build/tmp swift build -c release --static-swift-stdlib --product governor
 	TMPDIR=$$PWD/.build/tmp swift build -c release --static-swift-stdlib --product market
+	@board/host/static vault >/dev/null
 
 # A lease is begun only on a machine that has all it needs; nothing is changed before that is known. The space is for packages and
 # what is unpacked on the way, for the base image, for what is built here, and for drives.
@@ -65,13 +66,16 @@ embedded: $(BOARDS:%=embedded-%) ## build for every board; run the self-test of 
 $(BOARDS:%=embedded-%): embedded-%: needs-build needs-embedded
 	$(if $(PRODUCTS),board/build $* $(PRODUCTS))
 	$(if $(filter governor,$(PRODUCTS)),board/run $* .build/$*/release/governor selftest --offline)
+	$(if $(filter vault,$(PRODUCTS)),board/run $* .build/$*-static/release/vault --version)
 
 .PHONY: sysroots
 sysroots: needs-embedded ## the boards' headers and libraries (cached)
 	@for board in $(BOARDS); do board/sysroot $$board; done
 
 .PHONY: base
-base: needs-run $(if $(filter-out $(shell dpkg --print-architecture),$(ARCH)),needs-foreign) ## the renter's base image (cached); ARCH=arm64 or armhf for another processor
+base: BOARD = $(patsubst board/%/facts,%,$(firstword $(shell grep -lx ARCH=$(ARCH) board/*/facts)))
+base: needs-build needs-run $(if $(filter-out $(shell dpkg --print-architecture),$(ARCH)),needs-foreign needs-embedded) ## the renter's base image (cached); ARCH=arm64 or armhf for another processor
+	@$(if $(filter $(shell dpkg --print-architecture),$(ARCH)),board/host/static vault,board/build $(BOARD) vault) >/dev/null
 	@board/base-image $(ARCH)
 
 .PHONY: lint

@@ -23,6 +23,7 @@ final class Shell {
     private(set) var engine: Engine?
     private(set) var tunnel: Tunnel?
     let world: World
+    private var vault: VaultDoor?
 
     private var events: [Event] = []
     private var actions: [Action] = []
@@ -52,6 +53,8 @@ final class Shell {
         engine = Engine(
             loop: loop, settings: layout.engineSettings(config), account: { AccountFile.read(layout.accountPath) },
             tell: { [self] news in heard(news) })
+        vault = VaultDoor(loop: loop, layout: layout, config: config) { [self] note in write(note) }
+        world.vault = vault
         drives = Drives(loop: loop, layout: layout, config: config) { [self] news in heard(news) }
         world.engine = engine
         world.tunnel = tunnel
@@ -295,6 +298,7 @@ final class Shell {
         case .engineDown(let reason): write(Note(.engineDown, ["reason": reason]))
         case .containerUp:
             progress = nil
+            vault?.open()
             feed(.containerUp)
         case .containerDown(let reason): feed(.containerDown(reason))
         case .climbed(let rung, let milliseconds): noteStep("engine-" + rung, milliseconds)
