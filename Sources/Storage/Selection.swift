@@ -16,13 +16,15 @@ public struct Selection: Equatable, Sendable {
     public let left: [Left]
 
     /// The drive of the running lease wins, then one that the journal claims (in that order), then the one chosen before, then the largest.
-    public init(_ found: [Inspection], claims: [String], chosen: String?, adoptsAny: Bool) {
+    /// A quarantined one is taken only where there is no other.
+    public init(_ found: [Inspection], claims: [String], quarantined: [String] = [], chosen: String?, adoptsAny: Bool) {
         let twins = Self.twins(found)
         func mayBeTaken(_ drive: Inspection) -> Bool {
             !twins.contains(drive.identity) && drive.mayBeTaken(claims: claims, adoptsAny: adoptsAny)
         }
         func rank(_ drive: Inspection) -> Int {
             if drive.verdict == .inUse { return 0 }
+            if quarantined.contains(drive.identity) { return 2_000 }
             if let place = claims.firstIndex(of: drive.identity) { return 1 + place }
             return drive.identity == chosen ? 1_000 : 1_001
         }

@@ -25,6 +25,8 @@ final class Drives {
     struct Needs {
         /// The drives that the journal claims.
         var claims: [String]
+        /// Those of them that are quarantined.
+        var quarantined: [String] = []
         /// Whether the drive that is ready is being used: then no other takes its place.
         var isInUse: Bool
     }
@@ -143,12 +145,20 @@ final class Drives {
         if let chosen, !found.contains(where: { Self.isSame($0, chosen.drive) }) { forget("it is not there any more") }
         let needs = needs()
         let selection = Selection(
-            found, claims: needs.claims, chosen: chosen?.drive.identity, adoptsAny: config.drive.adoptsAny)
-        let keepsChosen = chosen != nil && (needs.isInUse || selection.taken.map { !needs.claims.contains($0.identity) } ?? true)
-        if !keepsChosen, let taken = selection.taken, taken.identity != chosen?.drive.identity { choose(taken) }
+            found, claims: needs.claims, quarantined: needs.quarantined, chosen: chosen?.drive.identity, adoptsAny: config.drive.adoptsAny)
+        if !keepsChosen(beside: selection.taken, needs), let taken = selection.taken, taken.identity != chosen?.drive.identity {
+            choose(taken)
+        }
         left = selection.left.filter { isOfInterest($0.drive) && $0.drive.path != chosen?.drive.path }
         tellOfLeft()
         if left != before { tell(.changed) }
+    }
+
+    /// Whether the drive that is ready stays the one: while it is used, and else unless the journal claims another, or it is quarantined.
+    private func keepsChosen(beside taken: Inspection?, _ needs: Needs) -> Bool {
+        guard let chosen else { return false }
+        guard !needs.isInUse, let taken else { return true }
+        return !needs.claims.contains(taken.identity) && !needs.quarantined.contains(chosen.drive.identity)
     }
 
     private static func isSame(_ found: Inspection, _ chosen: Inspection) -> Bool {

@@ -7,8 +7,9 @@ import sys
 import threading
 import time
 
-COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-SILENCE = 8  # seconds
+TERMINAL = sys.stdout.isatty()
+COLOUR = TERMINAL and "NO_COLOR" not in os.environ
+SILENCE = 3 if TERMINAL else 8  # seconds
 
 
 def paint(text, code):
@@ -17,7 +18,7 @@ def paint(text, code):
 
 def out(text):
     Waiting.last = time.monotonic()
-    print(text, flush=True)
+    print(Waiting.wipe() + text, flush=True)
 
 
 def say(text):
@@ -33,14 +34,21 @@ def detail(text):
 
 
 class Waiting:
-    """Says after each few seconds without another line what is waited for."""
+    """Says after some seconds without another line what is waited for: on a terminal in one line that counts, else in one every time."""
 
     last = 0.0
+    shown = False
 
     def __init__(self, what):
         self.what = what
         self.done = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
+
+    @classmethod
+    def wipe(cls):
+        """What makes room on the terminal where the line that counts stands."""
+        was, cls.shown = cls.shown, False
+        return "\r\033[K" if was else ""
 
     def __enter__(self):
         self.began = Waiting.last = time.monotonic()
@@ -49,11 +57,19 @@ class Waiting:
 
     def __exit__(self, *_):
         self.done.set()
+        self.thread.join()
+        print(self.wipe(), end="", flush=True)
 
     def _run(self):
         while not self.done.wait(0.5):
-            if time.monotonic() - Waiting.last >= SILENCE:
-                detail(f"… {self.what}, {time.monotonic() - self.began:.0f} s so far")
+            if time.monotonic() - Waiting.last < SILENCE:
+                continue
+            line = f"      … {self.what}, {time.monotonic() - self.began:.0f} s so far"
+            if not TERMINAL:
+                out(line)
+                continue
+            print(self.wipe() + line, end="", flush=True)
+            Waiting.shown = True
 
 
 def log_time(line):

@@ -14,7 +14,7 @@ import threading
 from world import run
 
 # Of documentation (RFC 5737), so nobody's; and it is seen only in the cable's own network namespace.
-HOST, GUEST = "192.0.2.1", "192.0.2.2"
+HOST, GUEST = "198.51.100.1", "198.51.100.2"
 LENGTH = "/30"
 NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 
