@@ -190,8 +190,12 @@ def waits(here):
 
 def is_left(here, serial, verdict, words):
     """A drive that is not taken: status and log say why."""
-    found = wait_for(f"{serial} to be left alone", lambda: here.left(serial), 90, 0.3)
-    expect(found["verdict"] == verdict and words in found["reason"], f"{serial} is {verdict}: {found['reason']}")
+    def so():
+        found = here.left(serial)
+        return found if found and found["verdict"] == verdict and words in found["reason"] else None
+
+    found = wait_for(f"{serial} to be {verdict}: {words}", so, 120, 0.3)
+    say(f"ok: {serial} is {verdict}: {found['reason']}")
     here.event("drive.foreign", 10, serial)
 
 
@@ -238,8 +242,10 @@ def with_volumes(here, serial):
     run("vgchange", "-qan", "family")
 
 
-def volumes(here, word):
+def volumes(here, word, serial):
     """Somebody uses the volumes on a drive, or no more."""
+    node_of(serial)
+    run("udevadm", "settle")
     run("vgchange", "-qay" if word == "used" else "-qan", "family")
 
 
@@ -252,6 +258,11 @@ def is_calm(here):
     here.device.wait_until("waiting", "erasing", seconds=90)
     here.shows("nothing is mapped", lambda: not os.path.exists(MAPPER), 120)
     expect(here.device.is_running, "the governor runs")
+
+
+def key_is_gone(here):
+    """The lease is over, so its key is."""
+    here.shows("the key file is gone", lambda: not here.key.exists(), 30)
 
 
 def is_foreign(here, serial):
@@ -365,7 +376,7 @@ def end(here):
 STEPS = {
     step.__name__.replace("_", "-"): step
     for step in (
-        udev_shows, udev_forgets, start_device, waits, is_left, list_agrees, is_calm, is_foreign, system_disks_refused, mounted_refused,
+        udev_shows, udev_forgets, start_device, waits, is_left, list_agrees, is_calm, is_foreign, key_is_gone, by_path_refused, system_disks_refused, mounted_refused,
         with_volumes, volumes, is_taken, stop_at, go_on, is_lost, is_prepared, is_offered, rent, is_suspended, is_back, end_lease,
         is_erased, mark, end,
     )
