@@ -133,7 +133,8 @@ final class Drives {
     /// When to look again without news, milliseconds: what makes a drive free again (an unmount, a wipe of a file) is not always told.
     private var pause: Int64? {
         if chosen != nil { return monitor == nil ? 5_000 : nil }
-        return config.drive.path == nil && monitor != nil ? 30_000 : 5_000
+        let isSlow = config.drive.path == nil && monitor != nil && !left.contains { $0.drive.verdict == .busy }
+        return isSlow ? 30_000 : 5_000
     }
 
     private func take(_ looked: [Inspection]) {
