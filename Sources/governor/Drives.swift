@@ -44,6 +44,8 @@ final class Drives {
     private var told: [Told] = []
     private var isLooking = false
     private var isWantedAgain = false
+    /// Whether the look that is under way began before the drive in use was pulled: it may have seen it still.
+    private var isOutdated = false
     private var next: (moment: Int64, timer: EventLoop.Token)?
 
     private struct Told: Equatable {
@@ -95,6 +97,7 @@ final class Drives {
         let news = monitor?.receive() ?? []
         if let chosen, news.contains(where: { $0.isGone && $0.node == chosen.node }) {
             forget("it was unplugged")
+            isOutdated = isLooking
             tell(.changed)
         }
         // News of mappings and loop devices is about our own work, or somebody else's; a look at every one would never end.
@@ -123,7 +126,8 @@ final class Drives {
         let child = loop.run(Command([Invocation.programPath(), "storage", "list", "--json"] + layout.arguments)) { [self] outcome in
             loop.cancel(limit)
             isLooking = false
-            if let found = InspectionText.readList(outcome) { take(found) }
+            if !isOutdated, let found = InspectionText.readList(outcome) { take(found) }
+            isOutdated = false
             if isWantedAgain { look(in: Self.settling) } else if let pause { look(in: pause) }
             isWantedAgain = false
         }
