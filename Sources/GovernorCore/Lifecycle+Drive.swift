@@ -104,8 +104,12 @@ extension Lifecycle {
             suspend(tenancy, "drive-gone", at: now)
             retryAt = nil
         case .erasing(var erasure):
-            if erasure.drive == identity { erasure.isRunning = false }
+            guard erasure.drive == identity else { return }
+            erasure.isRunning = false
             state = .erasing(erasure)
+            // As if the lease had ended without its drive: what the kernel still holds of it goes, and its key.
+            act(.tearDown)
+            if let lease = erasure.lease { act(.destroyKey(lease)) }
         case .waiting, .quarantined: break
         }
     }

@@ -7,10 +7,11 @@ import Testing
 @Suite struct DriveTests {
     /// What the loss of the drive brings in each state, and the state after it.
     static let gone: [(Stand, [Action], String)] = [
-        (.waiting, [], "waiting"), (.held, [], "waiting"), (.cleaning, [], "erasing"), (.drawing, [], "waiting"),
+        (.waiting, [], "waiting"), (.held, [], "waiting"), (.cleaning, [.tearDown], "erasing"), (.drawing, [], "waiting"),
         (.registering, [], "waiting"), (.preparing, [.tearDown], "waiting"), (.building, [.tearDown], "waiting"),
         (.offered, [.tearDown], "waiting"), (.leased, [.tearDown], "suspended"), (.suspended, [], "suspended"),
-        (.erasing, [], "erasing"), (.erasingAway, [], "erasing"), (.quarantined, [], "quarantined"), (.quarantinedAway, [], "quarantined"),
+        (.erasing, [.tearDown, .destroyKey(firstLease)], "erasing"), (.erasingAway, [], "erasing"),
+        (.quarantined, [], "quarantined"), (.quarantinedAway, [], "quarantined"),
     ]
 
     @Test(arguments: gone.indices)
