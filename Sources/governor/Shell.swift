@@ -68,7 +68,9 @@ final class Shell {
     /// Tells the core that the program runs, and looks for the drive.
     func start() {
         feed(.started)
-        drives?.start { [self] in Drives.Needs(claims: core.journal.claims, isInUse: usesDrive) }
+        drives?.start { [self] in
+            Drives.Needs(claims: core.journal.claims, quarantined: core.journal.quarantined, isInUse: usesDrive)
+        }
         receipts.send()
     }
 
@@ -223,7 +225,8 @@ final class Shell {
         case .waiting(let held): held?.drive == drive
         case .registering, .preparing, .building, .offered, .leased: true
         case .suspended(let tenancy): tenancy.drive == drive
-        case .erasing(let erasure), .quarantined(let erasure): erasure.drive == drive
+        case .erasing(let erasure): erasure.drive == drive
+        case .quarantined: false
         }
     }
 
@@ -280,7 +283,10 @@ final class Shell {
         progress = nil
         switch result {
         case .success(let report): feed(.erased(report))
-        case .failure(let trouble): feed(.eraseFailed(trouble.reason))
+        case .failure(let trouble):
+            feed(.eraseFailed(trouble.reason))
+            // Another drive may be there that can serve.
+            drives?.look()
         }
     }
 
