@@ -79,6 +79,10 @@ shellcheck: needs-test ## read the shell scripts (SC2317 takes what a trap calls
 bench: needs-build needs-run needs-embedded needs-test needs-bench ## size, memory, speed, beside their peers
 	Tests/Bench/bench
 
+.PHONY: bench-vm
+bench-vm: needs-build needs-run needs-test needs-rig build ## the virtual bench at length: hours
+	SUBLET_CUTS=300 bats --tap hardware-tests/power-cuts.bats
+
 .PHONY: clean
 clean: ## remove what was built here (not the cache in SUBLET_CACHE)
 	rm -rf .build

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -72,6 +73,7 @@ static inline _Bool clinux_is_regular(mode_t mode) { return S_ISREG(mode); }
 static inline _Bool clinux_is_block(mode_t mode) { return S_ISBLK(mode); }
 static inline unsigned clinux_major(dev_t device) { return major(device); }
 static inline unsigned clinux_minor(dev_t device) { return minor(device); }
+static inline dev_t clinux_makedev(unsigned major, unsigned minor) { return makedev(major, minor); }
 
 static inline long long clinux_clock_ns(clockid_t clock) {
     struct timespec now;
@@ -96,11 +98,11 @@ static inline int clinux_block_reread(int fd) { return ioctl(fd, BLKFLSBUF, 0); 
 /// LOOP_CTL_GET_FREE: the number of a free loop device.
 static inline int clinux_loop_free(int control) { return ioctl(control, LOOP_CTL_GET_FREE); }
 /// LOOP_CONFIGURE: `file` behind the loop device, gone by itself when nobody holds it (LO_FLAGS_AUTOCLEAR).
-static inline int clinux_loop_attach(int loop, int file, const char *name) {
+static inline int clinux_loop_attach(int loop, int file, const char *name, _Bool read_only) {
     struct loop_config config;
     memset(&config, 0, sizeof config);
     config.fd = (unsigned)file;
-    config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
+    config.info.lo_flags = LO_FLAGS_AUTOCLEAR | (read_only ? LO_FLAGS_READ_ONLY : 0);
     strncpy((char *)config.info.lo_file_name, name, LO_NAME_SIZE - 1);
     return ioctl(loop, LOOP_CONFIGURE, &config);
 }

@@ -48,7 +48,7 @@ enum Needs {
             // A module of that name may still wait to be loaded.
             guard succeeds(["modprobe", need]) else { throw lack(need + " in this kernel", "modprobe " + need) }
         }
-        if !config.drive.path.utf8.starts(with: "/dev/".utf8), !canOpenLoops() {
+        if let path = config.drive.path, !path.utf8.starts(with: "/dev/".utf8), !canOpenLoops() {
             throw lack("loop devices, for a drive that is a file", "modprobe loop")
         }
         // Where our bridge stands already, all this was there when it was made.
@@ -81,7 +81,9 @@ enum Needs {
         }
         for need in ["memory", "pids"] where !second.contains(where: { $0.elementsEqual(need.utf8) }) {
             guard Files.exists("/sys/fs/cgroup/" + need) else {
-                throw lack("the cgroup controller " + need, "cgroup_enable=" + need + " on the kernel's command line (a Raspberry Pi: cmdline.txt)")
+                throw lack(
+                    "the cgroup controller " + need,
+                    "cgroup_enable=" + need + " on the kernel's command line (a Raspberry Pi: cmdline.txt)")
             }
         }
     }
@@ -96,8 +98,8 @@ enum Needs {
     }
 
     private static func checkRoom(_ config: Config) throws(CommandFailure) {
-        guard let bytes = config.drive.newFileBytes, !Files.exists(config.drive.path) else { return }
-        let folder = Files.parent(of: config.drive.path)
+        guard let path = config.drive.path, let bytes = config.drive.newFileBytes, !Files.exists(path) else { return }
+        let folder = Files.parent(of: path)
         guard let free = try? Files.freeBytes(at: folder) else { throw lack("the folder " + folder, "mkdir -p " + folder) }
         guard free > UInt64(bytes) else {
             throw lack(

@@ -122,6 +122,8 @@ class Service:
 class Market(Service):
     """`market serve` and the operator's commands."""
 
+    address = "127.0.0.1"
+
     def __init__(self, space, check_in=2, port=None):
         super().__init__(space.folder / "market.log", space)
         self.program = space.programs / "market"
@@ -132,12 +134,12 @@ class Market(Service):
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     def start(self):
         before = self.text().count("event=market.ready")
         self.launch(
-            [self.program, "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}", "--check-in", self.check_in]
+            [self.program, "serve", "--data", self.data, "--listen", f"{self.address}:{self.port}", "--check-in", self.check_in]
             + self.arguments
         )
         wait_for("the market to listen", lambda: self.text().count("event=market.ready") > before or not self.is_running, 20)
@@ -155,6 +157,8 @@ class Market(Service):
 
 class TunnelServer(Service):
     """OpenSSH's sshd, as the market's operator runs it: from the configuration in board/market."""
+
+    address = "127.0.0.1"
 
     def __init__(self, space, market, bind="127.0.0.1"):
         super().__init__(space.folder / "sshd.log", space)
@@ -174,7 +178,7 @@ class TunnelServer(Service):
         text = (ROOT / "board" / "market" / "sshd_config").read_text()
         values = {
             "PORT": self.port,
-            "LISTEN": "127.0.0.1",
+            "LISTEN": self.address,
             "HOST_KEY": self.host_key,
             "PID_FILE": self.space.folder / "sshd.pid",
             "USER": "nobody",
@@ -189,7 +193,7 @@ class TunnelServer(Service):
             raise Trouble(f"sshd_config: nothing to put for {left}")
         self.config.write_text(text)
         self.market.command(
-            "tunnel", "add", "--host", "127.0.0.1", "--port", self.port, "--user", "nobody",
+            "tunnel", "add", "--host", self.address, "--port", self.port, "--user", "nobody",
             "--host-key-file", f"{self.host_key}.pub", "--bind", self.bind, "--ports", f"{self.ports[0]}-{self.ports[1]}", "--local",
         )
 
@@ -203,7 +207,7 @@ class TunnelServer(Service):
     def answers(self):
         with socket.socket() as probe:
             probe.settimeout(1)
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.address, self.port)) == 0
 
     def sessions(self):
         """The pids of sshd's children, one or two a tunnel."""

@@ -1,0 +1,169 @@
+"""What stands outside of the device whose power is cut, and stays up: the market, its tunnel server and the renter."""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "Tests" / "Integration"))
+from world import ROOT, Market, TunnelServer, Trouble, Workspace, run, ssh, wait_for  # noqa: E402
+
+US, DEVICE, LINK = "10.213.78.1", "10.213.78.2", "sublet-cuts0"
+MARKER_BYTES = 2 << 20
+
+
+class Outside:
+    """Market and tunnel server on one end of a link; the device is at the other. The network namespace is ours alone, so ports may be fixed."""
+
+    def __init__(self):
+        self.space = Workspace("cuts")
+        self.market, self.sshd = Market(self.space, check_in=2, port=8080), None
+        self.lock, self.is_frozen = threading.Lock(), False
+
+    def build(self, kept=None):
+        """The link, the records (new, or as they were kept), the tunnel server's key."""
+        run("ip", "link", "set", "lo", "up")
+        run("ip", "tuntap", "add", LINK, "mode", "tap")
+        run("ip", "addr", "add", f"{US}/30", "dev", LINK)
+        run("ip", "link", "set", LINK, "up")
+        self.market.address = US
+        # The device reaches it as its own port 8080 (see guest): nothing here is a network that needs TLS.
+        self.market.arguments = ["--behind-tls-front"]
+        if kept:
+            shutil.copytree(kept / "market", self.market.data)
+        self.sshd = TunnelServer(self.space, self.market)
+        self.sshd.address = self.sshd.bind = US
+        self.sshd.port, self.sshd.ports = 2222, (21000, 21029)
+        self.sshd.host_key = self.space.disk / "host_ed25519"
+        if kept:
+            shutil.copy2(kept / "host_ed25519", self.sshd.host_key)
+            shutil.copy2(kept / "host_ed25519.pub", f"{self.sshd.host_key}.pub")
+        self.sshd.prepare()
+        # A link that is gone is noticed after seconds here, not after 90: nobody wants to wait for it 300 times.
+        text = self.sshd.config.read_text().replace("ClientAliveInterval 30", "ClientAliveInterval 1")
+        self.sshd.config.write_text(text)
+
+    def add_device(self):
+        """A new device's configuration."""
+        self.market.command("owner", "add", "olga")
+        return json.loads(self.market.command("device", "add", "--owner", "olga", "--name", "rig", "--server", "http://127.0.0.1:8080").stdout)
+
+    def start(self):
+        self.market.start()
+        self.sshd.start()
+
+    def end(self):
+        self.thaw()
+        if self.sshd:
+            self.sshd.end()
+        self.market.end()
+
+    def freeze(self):
+        """The market says nothing more: so nothing new begins on the device while we look at what an erase has left."""
+        with self.lock:
+            if not self.is_frozen:
+                os.kill(self.market.process.pid, signal.SIGSTOP)
+            self.is_frozen = True
+
+    def thaw(self):
+        with self.lock:
+            if self.is_frozen:
+                os.kill(self.market.process.pid, signal.SIGCONT)
+            self.is_frozen = False
+
+    def keep(self, folder):
+        """A copy of the records as they are now."""
+        (folder / "market").mkdir()
+        with sqlite3.connect(self.market.data / "market.db") as live, sqlite3.connect(folder / "market" / "market.db") as copy:
+            live.backup(copy)
+        for name in ("host_ed25519", "host_ed25519.pub"):
+            shutil.copy2(self.space.disk / name, folder / name)
+
+    def move_time(self, seconds):
+        """What was kept then is looked at now: the end of a lease that ran then lies as far ahead as it did."""
+        with sqlite3.connect(self.market.data / "market.db") as records:
+            records.execute("UPDATE lease SET expires = expires + ? WHERE state = 'rented'", (seconds,))
+
+    def rent(self, duration):
+        """The account, or None while the market has nothing to rent out."""
+        done = self.market.command("rent", "rig", "--for", duration, "--json", check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def check_receipt(self, lease):
+        """The wipe receipt of a lease: what was checked. None while there is none; Trouble where it is not good."""
+        done = self.market.command("receipt", "show", lease, check=False)
+        if done.returncode != 0 or not done.stdout:
+            return None
+        path = self.space.folder / f"receipt-{lease}.json"
+        path.write_text(done.stdout)
+        self.market.command("receipt", "verify", path)
+        statement = json.loads(json.loads(done.stdout)["statement"])
+        if statement["lease"] != lease:
+            raise Trouble(f"the receipt of {lease} is about {statement['lease']}")
+        return statement["erase"]["checks"]
+
+
+def marker_digest(marker):
+    return hashlib.sha256((f"{marker}\n".encode() * (MARKER_BYTES // len(marker)))[:MARKER_BYTES]).hexdigest()
+
+
+class Renter:
+    """Who writes to the machine, and afterwards knows what was said to be on the drive for good."""
+
+    # A number on the drive, synced before it is told: n is on the drive, or a later one.
+    COUNT = (
+        "n=0; cd /data; while sleep 0.1; do n=$((n+1)); echo $n >n.new && sync n.new && mv n.new n && sync . && echo $n || exit 1; done"
+    )
+
+    def __init__(self, access):
+        self.access = access
+        self.process = None
+        self.counted = 0
+        self.host_key = None
+
+    def login(self, command="true", check=False):
+        """Runs a command in the rented machine; None where that failed."""
+        done = ssh(self.access, command, check=check, timeout=40)
+        return done.stdout if done.returncode == 0 else None
+
+    def write(self, marker):
+        """Writes the marker to /data and at home, synced. True where all of it was told to be done."""
+        text = self.login(f"yes {marker} | head -c {MARKER_BYTES} >/data/marker && cp /data/marker ~/marker && sync && sha256sum <~/marker")
+        return text is not None and text.split()[0] == marker_digest(marker)
+
+    def ask_host_key(self):
+        done = run("ssh-keyscan", "-T", "10", "-p", self.access["sshPort"], "-t", "ed25519", self.access["host"], check=False)
+        return done.stdout
+
+    def start_counting(self):
+        words = [
+            "sshpass", "-e", "ssh", "-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+            "-o", "LogLevel=ERROR", "-o", "PubkeyAuthentication=no", "-p", str(self.access["sshPort"]), "-l", self.access["user"],
+            self.access["host"], self.COUNT,
+        ]
+        environment = {**os.environ, "SSHPASS": self.access["password"]}
+        self.process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        )
+        threading.Thread(target=self._hear, daemon=True).start()
+
+    def _hear(self):
+        for line in self.process.stdout:
+            self.counted = int(line)
+
+    def stop(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+__all__ = ["DEVICE", "HERE", "LINK", "MARKER_BYTES", "ROOT", "US", "Outside", "Renter", "Trouble", "marker_digest", "run", "time", "wait_for"]

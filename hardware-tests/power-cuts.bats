@@ -1,0 +1,18 @@
+#!/usr/bin/env bats
+# Power cuts at random moments (fast rig, real LUKS and Docker). As root, after `make build`.
+#
+#   bats --tap hardware-tests/power-cuts.bats                     30 cuts: 10 minutes or so
+#   SUBLET_CUTS=300 SUBLET_SEED=7 bats --tap hardware-tests/power-cuts.bats
+
+setup_file() {
+    [[ $(id -u) == 0 ]] || skip "must run as root"
+    command -v linux.uml >/dev/null || skip "needs User-Mode Linux (apt-get install user-mode-linux)"
+    [[ -e /dev/net/tun ]] || skip "needs /dev/net/tun"
+}
+
+@test "the power cut at random moments of prepare, build, run and erase: the state is right after every boot" {
+    local words=(--count "${SUBLET_CUTS:-30}") status=0
+    [[ -z ${SUBLET_SEED-} ]] || words+=(--seed "$SUBLET_SEED")
+    "$BATS_TEST_DIRNAME/power-cuts" "${words[@]}" >&3 2>&3 || status=$?
+    [[ $status == 0 ]]
+}
