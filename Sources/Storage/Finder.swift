@@ -8,7 +8,8 @@ public struct Finder: Sendable {
     /// A finder that knows our own lease by the name of its mapping and by its mount point.
     public init(mapping: String, mountPoint: String) { lease = BlockTree.Lease(mapping: mapping, mountPoint: mountPoint) }
 
-    /// Every whole disk that there is, in the order of their nodes. Empty virtual ones (a kernel's spare loop devices) are left out.
+    /// Every whole disk that there is, in the order of their nodes. Left out are empty virtual ones (a kernel's spare loop devices) and the
+    /// mapping of our own lease, which is no disk but what is on one.
     public func disks() throws(StorageError) -> [Disk] {
         let lease = lease
         return try system { () throws(SystemError) in
@@ -16,7 +17,8 @@ public struct Finder: Sendable {
             let tree = try BlockTree.read(udev)
             var disks: [Disk] = []
             for path in try udev.blockPaths() {
-                guard let device = udev.device(at: path), device.type != "partition" else { continue }
+                guard let device = udev.device(at: path), device.type != "partition", device.attribute("dm/name") != lease.mapping
+                else { continue }
                 let disk = read(device, tree, lease)
                 if disk.bytes > 0 || disk.isUSB { disks.append(disk) }
             }

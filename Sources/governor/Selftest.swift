@@ -6,6 +6,7 @@ import JSON
 import Platform
 import Protocol
 import Storage
+import VaultProtocol
 
 /// `governor selftest [--offline]`: proves the program on the board it was built for. It runs under qemu-user too.
 enum Selftest {
@@ -30,7 +31,7 @@ enum Selftest {
     private static var tests: [(String, () -> String?)] {
         [
             ("time_t and off_t have 64 bits", sizes), ("JSON", json), ("journal on a file", journal), ("lifecycle", lifecycle),
-            ("seal", seal), ("LUKS2 header on a file", header),
+            ("seal", seal), ("vault's messages", vaultMessages), ("LUKS2 header on a file", header),
         ]
     }
 
@@ -93,6 +94,21 @@ enum Selftest {
     private static func seal() -> String? {
         let code = hexText(Crypto.authenticationCode(key: Array("Jefe".utf8), Array("what do ya want for nothing?".utf8)))
         return code == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843" ? nil : "RFC 4231, case 2: found " + code
+    }
+
+    /// Locked memory, and a request there and back.
+    private static func vaultMessages() -> String? {
+        do throws(SystemError) {
+            var passphrase = try LockedBytes(capacity: 16)
+            for byte in "passphrase".utf8 { passphrase.append(byte) }
+            let frame = try VaultRequest.frame(.open, size: 0, passphrase: passphrase)
+            var body = try LockedBytes(capacity: frame.count)
+            body.append(frame, from: 4)
+            do throws(VaultWireError) {
+                let request = try VaultRequest(body)
+                return request.verb == .open && request.passphrase.equals(passphrase) ? nil : "came back different"
+            } catch { return error.message }
+        } catch { return error.message }
     }
 
     private static func header() -> String? {
