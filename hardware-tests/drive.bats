@@ -138,8 +138,7 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board is-left SMALL-1 refused 'smaller than'
     board is-left LOCKED-1 refused read-only
     board is-left DISC-1 refused 'not a disk'
-    board is-left READER-1 refused 'no medium'
-    board list-agrees
+    board list-agrees READER-1
     board waits
     usb unplug DISC-1 and unplug READER-1 and unplug LUKS-01 and unplug LVM-01 and unplug SMALL-1 and unplug LOCKED-1
     board udev-forgets DISC-1 READER-1 LUKS-01 LVM-01 SMALL-1 LOCKED-1
@@ -199,7 +198,7 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board mark
     usb plug smaller --serial SMALLER and plug larger --serial LARGER
     board is-taken LARGER
-    board is-left SMALLER blank 'not needed'
+    board is-spare SMALLER 'not needed'
     board is-offered LARGER
     usb unplug SMALLER
     is_blank smaller
