@@ -223,12 +223,12 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board is-erased LARGER
 }
 
-@test "long: LVM volumes that somebody uses: refused, even by path" {
+@test "long: a stick that somebody has mapped: refused, even by path" {
     only_long
     usb plug volumes --serial LVM-01
-    board volumes used LVM-01
+    board held used LVM-01
     board by-path-refused LVM-01 'in use by'
-    board volumes free LVM-01
+    board held free LVM-01
     usb unplug LVM-01
     board udev-forgets LVM-01
 }

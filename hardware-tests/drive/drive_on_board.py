@@ -244,7 +244,7 @@ def mounted_refused(here, serial):
 
 
 def with_volumes(here, serial):
-    """Makes partitions and LVM on a drive, with a volume that is active; the governor must not run."""
+    """Makes partitions and LVM on a drive; the governor must not run."""
     node = node_of(serial)
     run("sfdisk", "-q", node, input="label: gpt\n,64M\n,\n")
     run("udevadm", "settle")
@@ -253,13 +253,16 @@ def with_volumes(here, serial):
     run("vgchange", "-qan", "family")
 
 
-def volumes(here, word, serial):
-    """Somebody uses the volumes on a drive, or no more."""
+def held(here, word, serial):
+    """Somebody has a mapping on a drive's second partition, as LVM makes them, or no more."""
     node = node_of(serial)
     run("udevadm", "settle")
-    run("vgchange", "-qay" if word == "used" else "-qan", "family")
+    if word == "used":
+        run("dmsetup", "create", "somebodys", "--table", f"0 65536 linear {node}2 0")
+    else:
+        run("dmsetup", "remove", "--retry", "somebodys")
     tree = run("lsblk", "-rno", "NAME", node).stdout.split()
-    expect(("family-photos" in tree) == (word == "used"), f"on {serial} now: {' '.join(tree)}")
+    expect(("somebodys" in tree) == (word == "used"), f"on {serial} now: {' '.join(tree)}")
 
 
 def is_taken(here, serial):
@@ -390,7 +393,7 @@ STEPS = {
     step.__name__.replace("_", "-"): step
     for step in (
         udev_shows, udev_forgets, start_device, waits, is_left, is_spare, list_agrees, by_path_refused, system_disks_refused,
-        mounted_refused, with_volumes, volumes, is_taken, is_calm, is_foreign, key_is_gone, stop_at, go_on, is_lost, is_prepared,
+        mounted_refused, with_volumes, held, is_taken, is_calm, is_foreign, key_is_gone, stop_at, go_on, is_lost, is_prepared,
         is_offered, rent, is_suspended, is_back, end_lease, is_erased, mark, end,
     )
 }
