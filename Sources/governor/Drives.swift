@@ -42,6 +42,7 @@ final class Drives {
     /// The drives that are not taken, and why.
     private(set) var left: [Selection.Left] = []
     private var told: [Told] = []
+    private var toldReason: String?
     private var isLooking = false
     private var isWantedAgain = false
     /// Whether the look that is under way began before the drive in use was pulled: it may have seen it still.
@@ -156,7 +157,8 @@ final class Drives {
         }
         left = selection.left.filter { isOfInterest($0.drive) && $0.drive.path != chosen?.drive.path }
         tellOfLeft()
-        if left != before { tell(.changed) }
+        if left != before || reason != toldReason { tell(.changed) }
+        toldReason = reason
     }
 
     /// Whether the drive that is ready stays the one: while it is used, and else unless the journal claims another, or it is quarantined.

@@ -503,7 +503,7 @@ def main(chapters):
     chapter, *words = sys.argv[1:]
     # Nothing in here may change the host's files.
     for share in (world.ROOT, world.BIN, "/base"):
-        run("mount", "-o", "remount,ro", share)
+        run("mount", "-o", "remount,bind,ro", share)
     here = World(erase=words[0] if chapter == "other-method" else None)
     try:
         chapters[chapter](here, *words)
