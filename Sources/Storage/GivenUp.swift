@@ -55,7 +55,12 @@ enum GivenUp {
 
     /// fsopen(2), fsconfig(2), fsmount(2): a mount that is nowhere, and ends with its descriptor.
     private static func mounted(_ source: String, _ driver: String, _ flags: [String]) throws(SystemError) -> FileDescriptor {
-        let raw = fsopen(driver, UInt32(FSOPEN_CLOEXEC))
+        var raw = fsopen(driver, UInt32(FSOPEN_CLOEXEC))
+        if raw < 0, clinux_errno() == ENODEV {
+            // ntfs3 has no alias by which the kernel would load it.
+            _ = try? tool(["modprobe", driver])
+            raw = fsopen(driver, UInt32(FSOPEN_CLOEXEC))
+        }
         guard raw >= 0 else { throw .last("fsopen " + driver) }
         let context = FileDescriptor(owning: raw)
         func configure(_ command: fsconfig_command, _ key: String?, _ value: String?) throws(SystemError) {
