@@ -31,9 +31,15 @@ enum GivenUp {
         var best = Answer.no
         func consider(_ node: String, _ type: String?) -> Bool {
             guard let type, let (_, driver, flags) = drivers.first(where: { $0.type == type }) else { return false }
-            let answer = (try? look(node, driver, flags)) ?? .no
-            if answer != .no { best = answer }
-            return answer == .yes
+            do throws(SystemError) {
+                let answer = try look(node, driver, flags)
+                if answer != .no { best = answer }
+                return answer == .yes
+            } catch {
+                // Else its owner would wonder why the file is not seen. Other errors are the file system's: it holds no word of anybody.
+                if error.code == ENODEV { best = .almost("this kernel can't read " + type) }
+                return false
+            }
         }
         if consider(disk.node, signature) { return .yes }
         guard disk.kind == .disk else { return best }
