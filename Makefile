@@ -76,7 +76,7 @@ shellcheck: needs-test ## read the shell scripts (SC2317 takes what a trap calls
 	@grep -rlE '^#!/bin/(ba)?sh' $(SCRIPT_FOLDERS) | sort | xargs -r shellcheck -e SC2317 -x board/host/lib.sh
 
 .PHONY: bench
-bench: needs-build needs-run needs-embedded needs-test needs-bench ## size, memory, speed, beside their peers
+bench: needs-build needs-run needs-embedded needs-test needs-rig needs-bench ## size, memory, speed, beside their peers
 	Tests/Bench/bench
 
 .PHONY: bench-vm

@@ -118,7 +118,9 @@ class Chain:
 
     def draw(self, journal):
         """What to aim at, how far into it, and how the next lease ends. Rare phases are drawn more often."""
-        stage = "rented" if journal.get("rented") and journal["stage"] == "live" else journal.get("stage", "idle")
+        stage = journal.get("stage", "idle")
+        if stage == "live" and self.judge.lease.get("access"):
+            stage = "rented"
         aims = dict(AIMS[stage])
         if journal.get("clean"):
             aims.pop("erase", None)
@@ -231,7 +233,8 @@ class Boot:
             phase = "build"
         elif name == "container.up" and self.phase == "resume":
             phase = "run"
-        if phase and phase != self.phase:
+        # That it was rented it may hear while it comes back from a cut.
+        if phase and phase != self.phase and not (name == "lease.rented" and self.phase == "resume"):
             self.enter(phase, event.at)
 
     def enter(self, phase, at):
@@ -269,6 +272,7 @@ class Boot:
         """The renter moves in, or comes back after a cut; where the erase is aimed at, the lease is ended then."""
         if not self.is_served and self.has_tunnel and self.has_container and not self.judge.is_over(margin=8):
             self.is_served = self.judge.come_back() if "counted" in lease else self.judge.move_in()
-        if self.is_served and self.aim == "erase" and not self.has_ended and not self.plan["lasts"]:
+        is_long = lease["access"]["expires"] > time.time() + 60
+        if self.is_served and self.aim not in ("run", "resume", None) and is_long and not self.has_ended:
             lease["over"] = self.has_ended = True
             self.outside.market.command("end", "rig")

@@ -10,7 +10,7 @@ from outside import Renter, marker_digest
 DRIVE = "path:/dev/ubda"
 STAGES = ("idle", "cleaning", "registering", "preparing", "live", "erasing", "quarantined")
 # Nothing here breaks drive, card or market: whoever complains of them is wrong.
-NEVER = ("journal.failed", "journal.unreadable", "config.bad", "drive.gone", "drive.foreign", "storage.failed", "lease.erase-failed",
+NEVER = ("journal.failed", "journal.unreadable", "config.bad", "drive.gone", "drive.foreign", "drive.failing", "drive.owed", "storage.failed", "lease.erase-failed",
          "market.answer-refused", "lease.registration-useless", "receipt.failed")
 
 
