@@ -81,6 +81,7 @@ bench: needs-build needs-run needs-embedded needs-test needs-rig needs-bench ## 
 
 .PHONY: bench-vm
 bench-vm: needs-build needs-run needs-test needs-rig build ## the virtual bench at length: hours
+	SUBLET_LONG=1 bats --tap hardware-tests/lease.bats hardware-tests/every-cut.bats
 	SUBLET_CUTS=300 bats --tap hardware-tests/power-cuts.bats
 
 .PHONY: clean

@@ -7,7 +7,6 @@ Finds: the drive /dev/ubda, the card /dev/ubdb, /base. Each step must end with a
 and go on by itself or at the owner's word when the drive works again.
 """
 
-import json
 import os
 import pathlib
 import signal
@@ -201,9 +200,7 @@ def bad_sectors_in_a_lease(here):
     offset = here.offset()
     first = (rig.HEADER + block * 4096) // 512
     here.medium.spoil(*range(first, first + 16))
-    read = ssh(here.access, "echo 3 | tee /proc/sys/vm/drop_caches >/dev/null 2>&1; cat /data/marker >/dev/null", check=False)
-    Path = pathlib.Path("/proc/sys/vm/drop_caches")
-    Path.write_text("3")
+    pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
     read = ssh(here.access, "cat /data/marker", check=False)
     if read.returncode == 0 or "Input/output error" not in read.stderr:
         raise Trouble("the file over the bad sectors was read: the sectors are not bad")
@@ -227,9 +224,12 @@ def failing_in_a_lease(here):
     finally:
         here.never("lease.erasing", offset)
         here.medium.mend()
-    back = lambda: ssh(here.access, "echo y >/data/y && sync && sha256sum </data/marker", check=False).stdout.split()[:1] == [
-        rig.marker_digest(here.marker)]
-    wait_for("the renter to read and write again", back, 180, 2)
+
+    def is_back():
+        done = ssh(here.access, "echo y >/data/y && sync && sha256sum </data/marker", check=False)
+        return done.stdout.split()[:1] == [rig.marker_digest(here.marker)]
+
+    wait_for("the renter to read and write again", is_back, 180, 2)
     if here.device.journal()["lease"] != lease:
         raise Trouble("another lease than before")
 
@@ -303,6 +303,3 @@ def main():
 
 if __name__ == "__main__":
     sys.exit(main())
-
-
-__all__ = ["json"]

@@ -10,7 +10,8 @@ import time
 
 from judge import Judge, Wrong
 from machine import Machine
-from outside import Outside, Trouble, wait_for
+from outside import Outside
+from world import Trouble, wait_for
 
 # What may be aimed at from where a cut left the device, with weights; the nearer ones cost less time.
 AIMS = {
@@ -30,12 +31,14 @@ SECONDS = 300
 
 
 # What nobody here uses: the real base image without it is on the drive in a third of the time.
-LEFT_OUT = ("usr/lib/python3", "usr/lib/git-core", "usr/share", "usr/bin/git", "usr/bin/scalar", "usr/bin/python", "usr/lib/x86_64-linux-gnu/perl/",
-            "usr/lib/x86_64-linux-gnu/perl-base", "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/libperl", "var/lib/dpkg/info", "var/cache")
+LEFT_OUT = (
+    "usr/lib/python3", "usr/lib/git-core", "usr/share", "usr/bin/git", "usr/bin/scalar", "usr/bin/python", "usr/lib/x86_64-linux-gnu/perl",
+    "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/libperl", "var/lib/dpkg/info", "var/cache",
+)
 
 
 def slim(base, target):
-    with tarfile.open(base) as whole, tarfile.open(target, "w", format=whole.format or tarfile.PAX_FORMAT) as small:
+    with tarfile.open(base) as whole, tarfile.open(target, "w") as small:
         for member in whole:
             if member.isdir() or not member.name.removeprefix("./").startswith(LEFT_OUT):
                 small.addfile(member, whole.extractfile(member) if member.isreg() else None)

@@ -2,7 +2,7 @@
 """Every state in which a power cut can leave drive and card during one preparation and one erase (see ../flush-points).
 
     flushes_in_rig.py record            a device prepares a drive and erases it, both behind one dm-log-writes
-    flushes_in_rig.py replay [N...]     the governor starts from every state that the log allows (or from the points N)
+    flushes_in_rig.py replay EVERY [N...]     the governor starts from each EVERYth state that the log allows, or from the points N
 
 Finds: /dev/ubda, the medium: first the drive, then the card; /dev/ubdb, the log; /dev/ubdc, the medium as it was in the beginning;
 /dev/ubdd, room for what a start writes.
@@ -32,7 +32,9 @@ HEADER = 16 << 20
 GROUP = pathlib.Path("/sys/fs/cgroup/device")
 # From one mark to the next.
 PARTS = {"prepare": ("begin", "prepared"), "erase": ("ending", "erased")}
-FORBIDDEN = ("journal.failed", "journal.unreadable", "drive.foreign", "storage.failed", "lease.erase-failed", "container.up", "lease.offered")
+FORBIDDEN = (
+    "journal.failed", "journal.unreadable", "drive.foreign", "storage.failed", "lease.erase-failed", "container.up", "lease.offered",
+)
 
 
 class Wrong(Exception):
@@ -154,8 +156,8 @@ def copy_card():
 class Replay:
     """Goes through the log, and starts the governor from every state on the way."""
 
-    def __init__(self, only):
-        self.only = only
+    def __init__(self, every, only):
+        self.every, self.only = every, only
         self.log = Log(LOG)
         self.origin = os.open(ORIGIN, os.O_RDWR)
         PLACE.mkdir()
@@ -192,7 +194,7 @@ class Replay:
             if name != "all" and (not on_card or not on_drive):
                 continue
             self.states += 1
-            if not self.only or point.number in self.only:
+            if point.number in self.only if self.only else self.states % self.every == 0:
                 self.started += 1
                 self.start_from(f"{part}, point {point.number}, {name}", chosen)
 
@@ -264,7 +266,7 @@ def main():
     if word == "record":
         record()
         return 0
-    replay = Replay([int(number) for number in numbers])
+    replay = Replay(int(numbers[0]), [int(number) for number in numbers[1:]])
     try:
         points = replay.all()
     except Wrong as wrong:
