@@ -40,6 +40,7 @@ let package = Package(
     ],
     targets: [
         door("CLinux"), door("CJSON"), door("CCrypto"), door("CCurl"), door("CCryptsetup"), door("CMicrohttpd"), door("CSQLite"),
+        door("CUdev"),
 
         room("Platform", ["CLinux"]),
         room("JSON", ["CJSON"], links: ["json-c"]),
@@ -49,7 +50,7 @@ let package = Package(
 
         room("Commands", ["CLinux", "Platform"]),
         room("GovernorCore", ["JSON", "Protocol"]),
-        room("Storage", ["CCryptsetup", "CLinux", "Platform", "Protocol"], links: ["cryptsetup"]),
+        room("Storage", ["CCryptsetup", "CLinux", "CUdev", "Platform", "Protocol"], links: ["cryptsetup", "udev"]),
         room("Engine", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
         room("Fence", ["Platform"]),
         room("Tunnel", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
@@ -71,6 +72,7 @@ let package = Package(
         tests("JSON", ["JSON"]),
         tests("Crypto", ["Crypto", "Platform"]),
         tests("Protocol", ["Protocol", "JSON"]),
+        tests("Storage", ["Platform", "Storage"]),
         tests("GovernorCore", ["Platform", "GovernorCore", "JSON", "Protocol"]),
         tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol"]),
         tests("Database", ["Database", "MarketCore", "Platform", "Protocol"]),

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/dm-ioctl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -71,6 +73,7 @@ static inline _Bool clinux_is_regular(mode_t mode) { return S_ISREG(mode); }
 static inline _Bool clinux_is_block(mode_t mode) { return S_ISBLK(mode); }
 static inline unsigned clinux_major(dev_t device) { return major(device); }
 static inline unsigned clinux_minor(dev_t device) { return minor(device); }
+static inline dev_t clinux_makedev(unsigned major, unsigned minor) { return makedev(major, minor); }
 
 static inline long long clinux_clock_ns(clockid_t clock) {
     struct timespec now;
@@ -95,13 +98,31 @@ static inline int clinux_block_reread(int fd) { return ioctl(fd, BLKFLSBUF, 0); 
 /// LOOP_CTL_GET_FREE: the number of a free loop device.
 static inline int clinux_loop_free(int control) { return ioctl(control, LOOP_CTL_GET_FREE); }
 /// LOOP_CONFIGURE: `file` behind the loop device, gone by itself when nobody holds it (LO_FLAGS_AUTOCLEAR).
-static inline int clinux_loop_attach(int loop, int file, const char *name) {
+static inline int clinux_loop_attach(int loop, int file, const char *name, _Bool read_only) {
     struct loop_config config;
     memset(&config, 0, sizeof config);
     config.fd = (unsigned)file;
-    config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
+    config.info.lo_flags = LO_FLAGS_AUTOCLEAR | (read_only ? LO_FLAGS_READ_ONLY : 0);
     strncpy((char *)config.info.lo_file_name, name, LO_NAME_SIZE - 1);
     return ioctl(loop, LOOP_CONFIGURE, &config);
+}
+
+/// DM_LIST_VERSIONS: whether device-mapper has this target now. `control` is /dev/mapper/control.
+static inline int clinux_mapper_has_target(int control, const char *name) {
+    union { struct dm_ioctl head; char bytes[16384]; } answer;
+    memset(&answer, 0, sizeof answer);
+    answer.head.version[0] = DM_VERSION_MAJOR;
+    answer.head.data_size = sizeof answer;
+    answer.head.data_start = sizeof answer.head;
+    if (ioctl(control, DM_LIST_VERSIONS, &answer) < 0 || answer.head.data_start >= answer.head.data_size) return 0;
+    size_t at = answer.head.data_start;
+    while (at + sizeof(struct dm_target_versions) < sizeof answer) {
+        const struct dm_target_versions *target = (const struct dm_target_versions *)(answer.bytes + at);
+        if (strncmp(target->name, name, sizeof answer - at - sizeof *target) == 0) return 1;
+        if (target->next == 0) break;
+        at += target->next;
+    }
+    return 0;
 }
 
 /// A signalfd for INT, TERM and HUP, which are blocked for the rest of the program; CLD is left alone (pidfds tell of children).

@@ -5,9 +5,11 @@ public struct Options {
     /// What is no option, in order.
     public private(set) var words: [String] = []
 
-    /// `valued` take the next argument (or what follows `=`), `plain` stand alone; `words` names the words that must follow.
+    /// `valued` take the next argument (or what follows `=`), `plain` stand alone; `words` names the words that must follow, `maybe`
+    /// those that may stand behind them.
     public init(
-        _ arguments: ArraySlice<String>, valued: [String], plain: [String] = [], words names: [String] = []
+        _ arguments: ArraySlice<String>, valued: [String], plain: [String] = [], words names: [String] = [],
+        maybe: [String] = []
     ) throws(CommandFailure) {
         var rest = arguments
         while let argument = rest.popFirst() {
@@ -17,7 +19,7 @@ public struct Options {
             }
             try take(argument, &rest, valued, plain)
         }
-        guard words.count == names.count else {
+        guard (names.count...(names.count + maybe.count)).contains(words.count) else {
             let expected = names.isEmpty ? "no words beside its options" : names.joined(separator: " ")
             throw CommandFailure(.usage, "expected " + expected + ", found \(words.count) words; see --help")
         }

@@ -41,6 +41,11 @@ struct Contact: Equatable, Sendable {
         }
     }
 
+    /// The next message is due at this moment, if not before.
+    mutating func hurry(to moment: Instant) {
+        if let planned = due, moment < planned { due = moment }
+    }
+
     /// It was not answered, or not sensibly.
     mutating func fail(at now: Instant, _ jitter: inout Jitter) {
         isUnderWay = false

@@ -14,18 +14,6 @@ public struct Drive: Equatable, Sendable {
     }
 }
 
-/// How a mounted drive is, as far as the kernel tells.
-public enum DriveHealth: String, CaseIterable, Sendable {
-    /// Nothing is wrong.
-    case good
-    /// The renter has filled it. Nothing is to be done; the renter hears of it.
-    case full = "drive-full"
-    /// The file system counts errors, or can't be asked.
-    case errors = "drive-errors"
-    /// The kernel took writing away, as it does after errors: checked and mounted anew it may serve again.
-    case readOnly = "drive-read-only"
-}
-
 /// What happened in the world.
 public enum Event: Equatable, Sendable {
     /// The program runs; the journal was read before.

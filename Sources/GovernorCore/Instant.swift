@@ -1,4 +1,5 @@
-/// A moment by CLOCK_BOOTTIME: nanoseconds since this boot. It means nothing in another boot and is never written down.
+/// A moment by CLOCK_BOOTTIME: nanoseconds since this boot. It means nothing in another boot, and is written down only
+/// beside the name of its own.
 public struct Instant: Equatable, Comparable, Hashable, Sendable {
     /// Nanoseconds since boot.
     public let nanoseconds: Int64

@@ -65,6 +65,8 @@ public struct Journal: Equatable, Sendable {
     public var rented: Bool
     /// When it expires, by the market's last word.
     public var expires: UnixTime?
+    /// The market's time as it was last believed, to the hour: what the first answer after a boot is judged by.
+    public var marketTime: UnixTime?
     /// Where the tunnel goes.
     public var tunnel: TunnelTarget?
     /// The renter's public keys.
@@ -116,6 +118,7 @@ public struct Journal: Equatable, Sendable {
         clean = try reader.optionalString("clean", 1...4_096)
         rented = try reader.bool("rented")
         expires = try reader.optionalTime("expires")
+        marketTime = try reader.optionalTime("marketTime")
         if let inner = try reader.optionalObject("tunnel") { tunnel = try TunnelTarget(inner) } else { tunnel = nil }
         sshKeys = try reader.strings("sshKeys", atMost: 16, 40...8_192)
         owed = []
@@ -148,6 +151,7 @@ public struct Journal: Equatable, Sendable {
         if let clean { members.append(.init("clean", .string(clean))) }
         members.append(.init("rented", .bool(rented)))
         if let expires { members.append(.init("expires", .integer(expires.seconds))) }
+        if let marketTime { members.append(.init("marketTime", .integer(marketTime.seconds))) }
         if let tunnel { members.append(.init("tunnel", tunnel.json)) }
         members.append(.init("sshKeys", .array(sshKeys.map { .string($0) })))
         if !owed.isEmpty { members.append(.init("owed", .array(owed.map { $0.json }))) }

@@ -31,7 +31,11 @@ extension Lifecycle {
 
     mutating func registered(_ answer: RegisterAnswer, at now: Instant) {
         guard case .registering(let drive) = state, let lease = journal.lease else { return }
-        if let reason = disbelief(answer.terms, about: lease, at: now) { return refuseRegistration(reason, at: now) }
+        switch weigh(answer.terms, about: lease, at: now) {
+        case .believed: break
+        case .refused(let reason): return refuseRegistration(reason, at: now)
+        case .unconfirmed: return refuseRegistration("expected a lease that is not over", at: now)
+        }
         guard answer.terms.state != .ended else {
             // The market has closed this lease; nothing of it is on the drive. The next one gets a new name.
             note(.registrationUseless, ["reason": "the market has ended this lease"])
@@ -46,11 +50,12 @@ extension Lifecycle {
         contact.succeed(at: now, before: nil)
         note(.registered, ["ssh-port": "\(answer.terms.tunnel.ports.ssh)"])
         mendBackoff.succeed()
+        let time = clock.time(at: now)
         write {
             $0.stage = .preparing
             $0.drive = drive.identity
             $0.clean = nil
-            Self.take(answer.terms, into: &$0)
+            Self.take(answer.terms, time, into: &$0)
         }
         var tenancy = Tenancy(lease: lease, drive: drive.identity, target: answer.terms.tunnel)
         tenancy.storageBusy = true
@@ -88,7 +93,10 @@ extension Lifecycle {
         guard contact.isUnderWay else { return }
         let terms = answer.terms
         guard let lease = tenancy?.lease ?? journal.lease else { return contact.rest() }
-        if let reason = disbelief(terms, about: lease, at: now) {
+        switch weigh(terms, about: lease, at: now) {
+        case .believed: break
+        case .unconfirmed(let until): return wait(for: until, terms, at: now)
+        case .refused(let reason):
             contact.fail(at: now, &jitter)
             return note(.answerRefused, ["reason": reason])
         }
@@ -126,7 +134,8 @@ extension Lifecycle {
     /// Takes believed terms over: journal, keys, and the step from offered to leased.
     private mutating func adopt(_ terms: LeaseTerms, at now: Instant) {
         let before = journal
-        write { Self.take(terms, into: &$0) }
+        let time = clock.time(at: now)
+        write { Self.take(terms, time, into: &$0) }
         changeTenancy { $0.target = terms.tunnel }
         if journal.sshKeys != before.sshKeys, isServing { act(.authorize(journal.sshKeys)) }
         if journal.rented && !before.rented {
@@ -142,24 +151,62 @@ extension Lifecycle {
         }
     }
 
-    private static func take(_ terms: LeaseTerms, into journal: inout Journal) {
+    /// The terms, and the market's time for the next boot: where the end moved exactly, else to the hour, for a card does not like to be
+    /// written to.
+    private static func take(_ terms: LeaseTerms, _ time: UnixTime?, into journal: inout Journal) {
+        let expires = terms.state == .rented ? terms.expires : nil
+        if let time, journal.expires != expires || journal.marketTime.map({ abs(time.seconds - $0.seconds) >= 3_600 }) ?? true {
+            journal.marketTime = time
+        }
         journal.rented = terms.state == .rented
-        journal.expires = terms.state == .rented ? terms.expires : nil
+        journal.expires = expires
         journal.tunnel = terms.tunnel
         journal.sshKeys = terms.sshKeys
     }
 
-    /// Why an answer is not believed, nil where it is; believing it sets the clock. The market is a witness, not a weapon: an answer about
-    /// another lease, from a clock that jumped, or from an old backup that forgot a rental changes nothing.
-    private mutating func disbelief(_ terms: LeaseTerms, about lease: LeaseID, at now: Instant) -> String? {
-        guard terms.lease == lease else { return "expected an answer about this lease, found " + terms.lease.text }
-        if journal.rented, terms.state == .offered { return "expected a rented lease, found an offered one: an old answer" }
+    /// What an answer is worth.
+    private enum Belief {
+        case believed
+        /// It changes nothing, for a reason.
+        case refused(String)
+        /// By it the lease is over, and nothing else says so: it takes another like it, at this moment or later.
+        case unconfirmed(until: Instant)
+    }
+
+    /// Weighs an answer; believing it sets the clock. The market is a witness, not a weapon: an answer about another lease, from a clock that
+    /// jumped, or from an old backup that forgot a rental changes nothing.
+    private mutating func weigh(_ terms: LeaseTerms, about lease: LeaseID, at now: Instant) -> Belief {
+        guard terms.lease == lease else { return .refused("expected an answer about this lease, found " + terms.lease.text) }
+        if journal.rented, terms.state == .offered { return .refused("expected a rented lease, found an offered one: an old answer") }
         if journal.rented, terms.state == .rented, let known = journal.expires, let told = terms.expires, told < known {
-            return "expected an expiration not before \(known.seconds), found \(told.seconds)"
+            return .refused("expected an expiration not before \(known.seconds), found \(told.seconds)")
         }
-        guard clock.set(terms.time, at: now) else {
-            return "expected the market's clock near \(clock.time(at: now)?.seconds ?? 0), found \(terms.time.seconds)"
+        if !journal.rented, terms.state == .rented, let told = terms.expires, told <= terms.time {
+            return .refused("expected an expiration after the answer's own time, found \(told.seconds)")
         }
-        return nil
+        let known = MarketClock.Known(ends: tenancy == nil ? nil : end(by: terms, at: now), told: journal.marketTime)
+        switch clock.take(terms.time, at: now, known) {
+        case .believed: return .believed
+        case .unconfirmed(let until): return .unconfirmed(until: until)
+        case .jumped:
+            return .refused("expected the market's clock near \(clock.time(at: now)?.seconds ?? 0), found \(terms.time.seconds)")
+        }
+    }
+
+    /// When the lease ends that somebody would lose; one of which that is not known, if it is said to have ended, ends now.
+    private func end(by terms: LeaseTerms, at now: Instant) -> UnixTime? {
+        switch terms.state {
+        case .rented: terms.expires
+        case .ended: journal.expires ?? clock.time(at: now)
+        case .offered: nil
+        }
+    }
+
+    /// The first answer of this boot says that the lease ran out meanwhile. It may have; but nothing is destroyed on the word of one clock.
+    private mutating func wait(for until: Instant, _ terms: LeaseTerms, at now: Instant) {
+        note(.clockDoubted, ["time": "\(terms.time.seconds)", "asks-again-in-s": "\(max(1, until.seconds(since: now)))"])
+        contact.interval = terms.checkInSeconds
+        contact.succeed(at: now, before: nil)
+        contact.hurry(to: until)
     }
 }

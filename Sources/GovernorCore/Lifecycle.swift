@@ -46,13 +46,13 @@ public struct Lifecycle: Equatable, Sendable {
         public var containerIsUp = false
         /// The tunnel.
         public var tunnel = TunnelState.down
-        /// What is wrong with drive or container, for the market.
-        public var fault: String?
+        /// What keeps drive or container from serving.
+        var fault: String?
         /// What is wrong with the open drive, so that it stays in service.
         var ailment: DriveHealth = .good
 
-        /// What the market is told.
-        var toldFault: String? { fault ?? (ailment == .good ? nil : ailment.rawValue) }
+        /// What is wrong, as the market and the owner are told.
+        public var toldFault: String? { fault ?? (ailment == .good ? nil : ailment.rawValue) }
 
         /// A lease on a drive.
         init(lease: LeaseID, drive: String, target: TunnelTarget) {
@@ -79,7 +79,7 @@ public struct Lifecycle: Equatable, Sendable {
     /// What is on the card, or on its way there.
     public internal(set) var journal: Journal
     /// The market's clock.
-    public internal(set) var clock = MarketClock()
+    public internal(set) var clock: MarketClock
     /// The drive that is plugged in, if it may be used.
     public internal(set) var drive: Drive?
 
@@ -93,9 +93,11 @@ public struct Lifecycle: Equatable, Sendable {
     var jitter: Jitter
     var actions: [Action] = []
 
-    /// A device with the journal it found on its card, and a seed for the jitter of its backoff.
-    public init(journal: Journal, seed: UInt64) {
+    /// A device with the journal it found on its card, a seed for the jitter of its backoff, and the market's clock if an earlier program of
+    /// this boot kept it.
+    public init(journal: Journal, seed: UInt64, clock: MarketClock = MarketClock()) {
         self.journal = journal
+        self.clock = clock
         jitter = Jitter(seed: seed)
         state = .waiting(held: nil)
     }
@@ -135,6 +137,9 @@ public struct Lifecycle: Equatable, Sendable {
     /// Messages to the market that failed in a row.
     public var marketFailures: Int { contact.failures }
 
+    /// Seconds between two check-ins, by the market's last word.
+    public var checkInSeconds: Int64 { contact.interval }
+
     mutating func act(_ action: Action) { actions.append(action) }
 
     mutating func note(_ event: LogEvent, _ fields: KeyValuePairs<String, String> = [:]) { act(.log(Note(event, fields))) }
@@ -154,6 +159,12 @@ public struct Lifecycle: Equatable, Sendable {
             tenancy
         case .registering, .erasing, .quarantined: nil
         }
+    }
+
+    /// Why the drive is quarantined, nil where it is not.
+    public var quarantineReason: String? {
+        if case .quarantined(let erasure) = state { return erasure.reason }
+        return nil
     }
 
     /// Changes the lease in whatever state holds it.

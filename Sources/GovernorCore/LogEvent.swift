@@ -17,6 +17,7 @@ public enum LogEvent: Int, CaseIterable, Sendable {
     case checkedIn = 1211
     case checkInFailed = 1212
     case answerRefused = 1213
+    case clockDoubted = 1214
     case rented = 1221
     case extended = 1222
     case expired = 1223
@@ -59,6 +60,7 @@ public enum LogEvent: Int, CaseIterable, Sendable {
         case .checkedIn: "market.checked-in"
         case .checkInFailed: "market.check-in-failed"
         case .answerRefused: "market.answer-refused"
+        case .clockDoubted: "market.clock-doubted"
         case .rented: "lease.rented"
         case .extended: "lease.extended"
         case .expired: "lease.expired"
@@ -87,7 +89,7 @@ public enum LogEvent: Int, CaseIterable, Sendable {
     public var isTrouble: Bool {
         switch self {
         case .configurationBad, .journalFailed, .journalUnreadable, .driveForeign, .registrationFailed, .registrationUseless,
-            .checkInFailed, .answerRefused, .storageFailed, .storageUnencrypted, .engineDown, .containerDown, .tunnelDown,
+            .checkInFailed, .answerRefused, .clockDoubted, .storageFailed, .storageUnencrypted, .engineDown, .containerDown, .tunnelDown,
             .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone, .driveFailing, .driveOwed:
             true
         default: false

@@ -43,6 +43,12 @@ public indirect enum JSON: Equatable, Sendable {
         return members.last { $0.key == key }?.value
     }
 
+    /// Its elements, nil where it is no list.
+    public var elements: [JSON]? {
+        if case .array(let elements) = self { return elements }
+        return nil
+    }
+
     /// The string, if this is one.
     public var text: String? {
         if case .string(let value) = self { return value }

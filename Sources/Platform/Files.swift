@@ -124,6 +124,13 @@ public enum Files {
         return UInt64(status.f_bavail) * UInt64(status.f_frsize)
     }
 
+    /// The path with every link followed; as it is where there is nothing.
+    public static func resolved(_ path: String) -> String {
+        guard let found = realpath(path, nil) else { return path }
+        defer { free(found) }
+        return String(cString: found)
+    }
+
     /// The folder that holds `path`.
     public static func parent(of path: String) -> String {
         let bytes = Array(path.utf8)

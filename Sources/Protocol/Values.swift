@@ -148,3 +148,15 @@ public struct ForwardPorts: Equatable, Hashable, Sendable {
     /// The ports in the order ssh, http, https.
     public var all: [Int64] { [ssh, http, https] }
 }
+
+/// How a mounted drive is, as far as the kernel tells.
+public enum DriveHealth: String, CaseIterable, Sendable {
+    /// Nothing is wrong.
+    case good
+    /// The renter has filled it. Nothing is to be done; the renter hears of it.
+    case full = "drive-full"
+    /// The file system counts errors, or can't be asked.
+    case errors = "drive-errors"
+    /// The kernel took writing away, as it does after errors: checked and mounted anew it may serve again.
+    case readOnly = "drive-read-only"
+}

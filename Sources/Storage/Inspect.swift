@@ -1,84 +1,75 @@
 import CLinux
 import Platform
 
-/// What a look at a drive found. Looking changes nothing.
-public struct Inspection: Equatable, Sendable {
-    /// Whether we may format it.
-    public enum Verdict: String, CaseIterable, Sendable {
-        /// Nothing is at the path, and a file of the configured size may be made there.
-        case absent
-        /// No signature that libblkid knows, first and last MiB zero.
-        case blank
-        /// Our label on it.
-        case ours
-        /// Anything else: not ours to erase.
-        case foreign
-        /// Nothing is there, or it can't be used; not a question of whose it is.
-        case missing
-    }
-
-    /// By what it is known for ever: serial or path.
-    public let identity: String
-    /// Its size in bytes; 0 where it is missing.
-    public let bytes: Int64
-    /// Whether we may format it.
-    public let verdict: Verdict
-    /// What was found, in words.
-    public let reason: String
-
-    /// The adoption rule: ours, blank or not made yet; anything else only where the journal claims it (a half-formatted drive has no label),
-    /// or the owner gave it up in words.
-    public func mayBeTaken(claims: [String], adoptsAny: Bool) -> Bool {
-        switch verdict {
-        case .missing: false
-        case .foreign: claims.contains(identity) || adoptsAny
-        case .absent, .blank, .ours: true
-        }
-    }
-
-    /// A finding.
-    public init(identity: String, bytes: Int64, verdict: Verdict, reason: String) {
-        self.identity = identity
-        self.bytes = bytes
-        self.verdict = verdict
-        self.reason = reason
-    }
-}
-
-/// Looks at drives.
+/// Looks at what is on drives.
 public enum Inspect {
-    /// The smallest drive that serves, in bytes: engine, base image and some room for the renter.
+    /// The smallest drive that serves where the owner says nothing, in bytes: engine, base image and some room for the renter.
     public static let smallest: Int64 = 1 << 30
     private static let mebibyte: Int64 = 1 << 20
 
-    /// Looks at the drive of a volume. An error only where looking itself failed.
-    public static func look(at volume: Volume) throws(StorageError) -> Inspection {
-        let identity = identity(of: volume.path)
-        func found(_ verdict: Inspection.Verdict, _ bytes: Int64, _ reason: String) -> Inspection {
-            Inspection(identity: identity, bytes: bytes, verdict: verdict, reason: reason)
+    /// What decides beside the drive itself.
+    public struct Rule: Equatable, Sendable {
+        /// The smallest drive that is taken, bytes.
+        public var minimumBytes: Int64
+        /// Whether its owner named it by its path; else only USB drives are taken.
+        public var isTold: Bool
+        /// The size of a file that does not exist yet, bytes; nil makes none.
+        public var newFileBytes: Int64?
+
+        /// A rule.
+        public init(minimumBytes: Int64, isTold: Bool, newFileBytes: Int64?) {
+            self.minimumBytes = minimumBytes
+            self.isTold = isTold
+            self.newFileBytes = newFileBytes
         }
-        guard let status = try system({ () throws(SystemError) in try Files.status(volume.path) }) else {
-            guard let bytes = volume.newFileBytes, Files.exists(Files.parent(of: volume.path)) else {
-                return found(.missing, 0, "nothing is at " + volume.path)
+    }
+
+    /// Looks at what is at a path. It may take as long as the drive takes to answer, which for a bad one is for ever.
+    public static func look(at path: String, _ finder: Finder, _ rule: Rule) -> Inspection {
+        func failed(_ verdict: Inspection.Verdict, _ reason: String, bytes: Int64 = 0) -> Inspection {
+            Inspection(path: path, identity: "path:" + path, bytes: bytes, verdict: verdict, reason: reason)
+        }
+        do throws(StorageError) {
+            if let disk = try finder.disk(at: path) { return look(at: disk, rule) }
+            guard rule.isTold, let bytes = rule.newFileBytes, Files.exists(Files.parent(of: path)) else {
+                return failed(.missing, "nothing is at " + path)
             }
-            return found(.absent, bytes, "a file of \(bytes) bytes will be made")
+            return failed(.absent, "a file of \(bytes) bytes will be made", bytes: bytes)
+        } catch { return failed(.unreadable, error.message) }
+    }
+
+    /// Looks at what is on a disk.
+    static func look(at disk: Disk, _ rule: Rule) -> Inspection {
+        if let reason = disk.refusal(minimumBytes: rule.minimumBytes, isTold: rule.isTold) { return Inspection(disk, .refused, reason) }
+        if disk.carriesLease { return Inspection(disk, .inUse, "in use by this lease", volume: volume(at: disk.node)) }
+        do throws(StorageError) { return try contents(of: disk) } catch {
+            return Inspection(disk, error.code == EWOULDBLOCK ? .busy : .unreadable, error.message)
         }
-        guard clinux_is_regular(status.st_mode) || clinux_is_block(status.st_mode) else {
-            return found(.missing, 0, "neither a block device nor a file")
+    }
+
+    private static func contents(of disk: Disk) throws(StorageError) -> Inspection {
+        let grip = try Grip(disk.node, waitingSeconds: 5)
+        guard try grip.isFree() else { return Inspection(disk, .refused, "in use by something on this machine") }
+        if let found = try signature(of: disk.node) {
+            if found.isOurs { return Inspection(disk, .ours, "our label", signature: found.type, volume: found.uuid) }
+            return judge(disk, holding: found.type, "holds " + found.type)
         }
-        let device = try system { () throws(SystemError) in try FileDescriptor.open(volume.path, O_RDONLY) }
-        let bytes = try size(of: device)
-        guard bytes >= smallest else { return found(.missing, bytes, "smaller than 1 GiB") }
-        if clinux_is_block(status.st_mode), clinux_block_read_only(device.raw) != 0 { return found(.missing, bytes, "read-only") }
-        if let label = try signature(of: volume.path) {
-            return label == Volume.label ? found(.ours, bytes, "our label") : found(.foreign, bytes, "holds " + label)
-        }
-        let isBlank = try system { () throws(SystemError) in
+        let bytes = disk.bytes
+        let isBlank = try grip.read { device throws(SystemError) in
             let first = try device.read(Int(mebibyte), at: 0)
             let last = try device.read(Int(mebibyte), at: bytes - mebibyte)
             return first.allSatisfy { $0 == 0 } && last.allSatisfy { $0 == 0 }
         }
-        return isBlank ? found(.blank, bytes, "blank") : found(.foreign, bytes, "holds data without a signature")
+        return isBlank ? Inspection(disk, .blank, "blank") : judge(disk, holding: nil, "holds data without a signature")
+    }
+
+    /// Somebody's data: given up, or not ours to erase.
+    private static func judge(_ disk: Disk, holding signature: String?, _ reason: String) -> Inspection {
+        switch GivenUp.look(at: disk, signature) {
+        case .yes: Inspection(disk, .givenUp, "given up: " + GivenUp.name + " is on it", signature: signature)
+        case .no: Inspection(disk, .foreign, reason, signature: signature)
+        case .almost(let why): Inspection(disk, .foreign, reason + "; " + why, signature: signature)
+        }
     }
 
     /// The size of an open file or block device, in bytes.
@@ -94,22 +85,44 @@ public enum Inspect {
         }
     }
 
-    /// What libblkid sees (`blkid -p`): our label, or the type of somebody else's signature; nil where it knows none.
-    private static func signature(of path: String) throws(StorageError) -> String? {
-        let outcome = try tool(["blkid", "-p", "-o", "export", path], accepting: [0, 2])
-        guard outcome.status == 0 else { return nil }
+    /// What libblkid sees.
+    struct Signature: Equatable {
+        /// `vfat`, `crypto_LUKS`, `gpt` …
         var type = "a signature"
-        for line in outcome.output.split(separator: UInt8(ascii: "\n")) {
-            let text = String(decoding: line, as: UTF8.self)
-            if text == "LABEL=" + Volume.label { return Volume.label }
-            for key in ["TYPE=", "PTTYPE="] where text.utf8.starts(with: key.utf8) { type = String(text.dropFirst(key.utf8.count)) }
-        }
-        return type
+        var label: String?
+        var uuid: String?
+
+        /// Our label, on what we put it on.
+        var isOurs: Bool { label == Volume.label && (type == "crypto_LUKS" || type == "ext4") }
     }
 
-    /// The serial or WWID that sysfs gives for a block device, else the path.
-    public static func identity(of path: String) -> String {
-        let name = path.utf8.split(separator: UInt8(ascii: "/")).last.map { String($0) ?? path } ?? path
+    /// Asks libblkid (`blkid -p`); nil where it knows no signature.
+    static func signature(of path: String) throws(StorageError) -> Signature? {
+        // 2: nothing found. 8: several that contradict each other.
+        let outcome = try tool(["blkid", "-p", "-o", "export", path], accepting: [0, 2, 8])
+        guard outcome.status != 2 else { return nil }
+        var found = Signature()
+        for line in outcome.output.split(separator: UInt8(ascii: "\n")) {
+            guard let equals = line.firstIndex(of: UInt8(ascii: "=")) else { continue }
+            let value = String(decoding: line[(equals + 1)...], as: UTF8.self)
+            switch String(decoding: line[..<equals], as: UTF8.self) {
+            case "TYPE", "PTTYPE": found.type = value
+            case "LABEL": found.label = value
+            case "UUID": found.uuid = value
+            default: break
+            }
+        }
+        return found
+    }
+
+    /// The UUID of our volume at a path; nil where there is none.
+    public static func volume(at path: String) -> String? {
+        guard let found = try? signature(of: path), found.isOurs else { return nil }
+        return found.uuid
+    }
+
+    /// The serial or WWID that sysfs gives for a block device that is not on USB, else its path.
+    static func identity(name: String, path: String) -> String {
         for file in ["device/serial", "serial", "device/wwid", "wwid"] {
             guard let bytes = try? Files.read("/sys/class/block/" + name + "/" + file, limit: 512) else { continue }
             let text = String(decoding: bytes.filter { $0 > 0x20 && $0 < 0x7F }, as: UTF8.self)

@@ -141,15 +141,16 @@ public enum Luks {
 
     /// Whether this kernel has device-mapper with dm-crypt, without which nothing can be opened.
     public static func isSupported() -> Bool {
-        if hasDeviceMapper() { return true }
+        if hasCryptTarget() { return true }
         _ = try? tool(["modprobe", "dm-crypt"])
-        return hasDeviceMapper()
+        return hasCryptTarget()
     }
 
-    /// The node /dev/mapper/control proves nothing: libdevmapper makes it where the kernel has no driver behind it.
-    private static func hasDeviceMapper() -> Bool {
-        guard let bytes = try? Files.read("/proc/misc", limit: 65_536) else { return false }
-        return bytes.split { $0 == 0x0A || $0 == 0x20 }.contains { $0.elementsEqual("device-mapper".utf8) }
+    /// The node /dev/mapper/control proves nothing: libdevmapper makes it where the kernel has no driver behind it. Nor does the driver:
+    /// dm-crypt is a module of its own.
+    private static func hasCryptTarget() -> Bool {
+        guard let control = try? FileDescriptor.open("/dev/mapper/control", O_RDWR) else { return false }
+        return clinux_mapper_has_target(control.raw, "crypt") == 1
     }
 }
 

@@ -5,6 +5,7 @@ extension Volume {
     /// Gives the drive a fresh key, formats and mounts it. What was on it is gone; whether it may be formatted was decided before.
     public func prepare(_ tell: (StepProgress) -> Void) throws(StorageError) {
         try close()
+        try system { () throws(SystemError) in try EraseMark.forget(markPath) }
         try makeFileIfNew()
         tell(StepProgress(step: "format", done: 0, total: 1))
         if isEncrypted {
@@ -116,9 +117,10 @@ extension Volume {
     }
 
     private func makeFileSystem(on device: String) throws(StorageError) {
-        // Inode tables and journal are filled in later by the kernel: a renter should not wait for zeros.
+        // Inode tables and journal are filled in later by the kernel: a renter should not wait for zeros. One per cent is the engine's alone,
+        // so that it works on where the renter has filled the drive.
         let features = "nodiscard,lazy_itable_init=1,lazy_journal_init=1"
-        _ = try tool(["mkfs.ext4", "-q", "-F", "-m", "0", "-L", Volume.label, "-E", features, device])
+        _ = try tool(["mkfs.ext4", "-q", "-F", "-m", "1", "-e", "remount-ro", "-L", Volume.label, "-E", features, device])
     }
 
     private func check(_ device: String) throws(StorageError) {
@@ -130,7 +132,9 @@ extension Volume {
         try system { () throws(SystemError) in
             try Files.makeFolder(mountPoint, mode: 0o711)
             let flags = UInt(MS_NOSUID) | UInt(MS_NODEV) | UInt(MS_NOATIME)
-            guard CLinux.mount(device, mountPoint, "ext4", flags, nil) == 0 else { throw .last("mount " + device) }
+            // What the renter deletes is told to flash that wants to know it.
+            let options = Block.canDiscard(device) ? "errors=remount-ro,discard" : "errors=remount-ro"
+            guard CLinux.mount(device, mountPoint, "ext4", flags, options) == 0 else { throw .last("mount " + device) }
             guard chmod(mountPoint, 0o711) == 0 else { throw .last("chmod " + mountPoint) }
         }
     }

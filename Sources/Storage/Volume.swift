@@ -5,6 +5,8 @@ import Platform
 public struct Volume: Equatable, Sendable {
     /// A block device, or a file that serves as one.
     public var path: String
+    /// By what the drive at the path is known for ever.
+    public var identity: String
     /// Where the file system is mounted.
     public var mountPoint: String
     /// Where the lease's key lies on the card, 0600.
@@ -17,8 +19,11 @@ public struct Volume: Equatable, Sendable {
     public var newFileBytes: Int64?
 
     /// A volume.
-    public init(path: String, mountPoint: String, keyPath: String, mapperName: String, isEncrypted: Bool, newFileBytes: Int64?) {
+    public init(
+        path: String, identity: String, mountPoint: String, keyPath: String, mapperName: String, isEncrypted: Bool, newFileBytes: Int64?
+    ) {
         self.path = path
+        self.identity = identity
         self.mountPoint = mountPoint
         self.keyPath = keyPath
         self.mapperName = mapperName
@@ -49,16 +54,23 @@ struct LoopDevice: ~Copyable {
     let path: String
     private let handle: FileDescriptor
 
+    /// For reading and writing.
+    init(file: String) throws(SystemError) { try self.init(file, isReadOnly: false) }
+
+    /// Only for reading: the kernel itself refuses every write.
+    init(readOnly file: String) throws(SystemError) { try self.init(file, isReadOnly: true) }
+
     /// LOOP_CTL_GET_FREE and LOOP_CONFIGURE; tries again where another process takes the free one first.
-    init(file: String) throws(SystemError) {
+    private init(_ file: String, isReadOnly: Bool) throws(SystemError) {
+        let access = isReadOnly ? O_RDONLY : O_RDWR
         let control = try FileDescriptor.open("/dev/loop-control", O_RDWR)
-        let backing = try FileDescriptor.open(file, O_RDWR)
+        let backing = try FileDescriptor.open(file, access)
         for _ in 0..<16 {
             let number = clinux_loop_free(control.raw)
             guard number >= 0 else { throw .last("LOOP_CTL_GET_FREE") }
             let path = "/dev/loop\(number)"
-            let loop = try FileDescriptor.open(path, O_RDWR)
-            if clinux_loop_attach(loop.raw, backing.raw, file) == 0 {
+            let loop = try FileDescriptor.open(path, access)
+            if clinux_loop_attach(loop.raw, backing.raw, file, isReadOnly) == 0 {
                 self.path = path
                 handle = loop
                 return
@@ -86,10 +98,14 @@ struct LoopDevice: ~Copyable {
 public enum Mounts {
     /// One mount: where it is and what is mounted there.
     public struct Entry: Equatable, Sendable {
+        /// The file system's device number; major 0 where no single block device is behind it.
+        public let number: DeviceNumber
         /// The mount point, with the kernel's octal escapes undone.
         public let point: String
         /// The source, such as a device node.
         public let source: String
+        /// The file system's own options.
+        let options: String
     }
 
     /// Every mount of this process's namespace, in the order they were made.
@@ -108,15 +124,17 @@ public enum Mounts {
         return bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
             let fields = line.split(separator: UInt8(ascii: " "))
             // After the optional fields comes a lone dash, then type and source.
-            guard fields.count > 6, let dash = fields.firstIndex(where: { $0.elementsEqual([UInt8(ascii: "-")]) }),
+            guard fields.count > 6, let number = DeviceNumber(String(decoding: fields[2], as: UTF8.self)),
+                let dash = fields.firstIndex(where: { $0.elementsEqual([UInt8(ascii: "-")]) }),
                 fields.count > dash + 2
             else { return nil }
-            return Entry(point: unescaped(fields[4]), source: unescaped(fields[dash + 2]))
+            let options = fields.count > dash + 3 ? unescaped(fields[dash + 3]) : ""
+            return Entry(number: number, point: unescaped(fields[4]), source: unescaped(fields[dash + 2]), options: options)
         }
     }
 
     /// `\040` and the like.
-    private static func unescaped(_ field: ArraySlice<UInt8>) -> String {
+    static func unescaped(_ field: ArraySlice<UInt8>) -> String {
         var bytes: [UInt8] = []
         var index = field.startIndex
         while index < field.endIndex {

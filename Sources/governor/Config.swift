@@ -2,13 +2,16 @@ import Fence
 import JSON
 import Platform
 import Protocol
+import Storage
 
 /// What the owner wrote in device-config.json. Every key is documented in docs/device-config.md.
 struct Config: Equatable {
     /// Where a lease's data goes.
     struct Drive: Equatable {
-        /// A block device, or a file that serves as one.
-        var path: String
+        /// A block device, or a file that serves as one; nil takes a USB drive.
+        var path: String?
+        /// The smallest drive that is taken, bytes.
+        var minimumBytes: Int64
         /// The size of a file that does not exist yet, bytes; nil makes none.
         var newFileBytes: Int64?
         /// LUKS2 unless the owner says otherwise in words.
@@ -77,7 +80,7 @@ struct Config: Equatable {
         }
         key = Secret(secret)
         name = try reader.optionalString("name", 1...64)
-        drive = try Drive(try reader.object("storage"))
+        drive = try Drive(try reader.optionalObject("storage"))
         limits = try Limits(try reader.optionalObject("limits"))
         network = try Network(try reader.optionalObject("network"))
         try reader.finish()
@@ -121,12 +124,24 @@ struct Config: Equatable {
 }
 
 extension Config.Drive {
-    init(_ reader: consuming ObjectReader) throws(JSONError) {
-        path = try reader.string("path", 2...4_096)
-        guard path.utf8.first == UInt8(ascii: "/") else {
+    init(_ found: consuming ObjectReader?) throws(JSONError) {
+        minimumBytes = Inspect.smallest
+        encryption = .luks2
+        erase = .key
+        adoptsAny = false
+        guard var reader = found else { return }
+        path = try reader.optionalString("path", 2...4_096)
+        if let path, path.utf8.first != UInt8(ascii: "/") {
             throw reader.failure("path", expected: "an absolute path", found: "\"" + path + "\"")
         }
+        minimumBytes = (try reader.optionalInteger("minimumMiB", 1_024...67_108_864) ?? Inspect.smallest >> 20) << 20
         newFileBytes = try reader.optionalInteger("sizeMiB", 1_024...67_108_864).map { $0 << 20 }
+        if let newFileBytes {
+            guard path != nil else { throw reader.failure("sizeMiB", expected: "a path beside it", found: "none") }
+            guard newFileBytes >= minimumBytes else {
+                throw reader.failure("sizeMiB", expected: "at least minimumMiB", found: "\(newFileBytes >> 20)")
+            }
+        }
         encryption = try reader.optionalWord("encryption", as: Encryption.self) ?? .luks2
         erase = try reader.optionalWord("erase", as: EraseMethod.self) ?? (encryption == .luks2 ? .key : .discard)
         guard encryption == .luks2 || erase != .key else {

@@ -26,7 +26,10 @@ let version = "0.1.0"
         case "halt": try HaltCommand.run(try Options(rest, valued: Layout.options))
         case "status": try StatusCommand.run(try Options(rest, valued: Layout.options, plain: ["--json"]))
         case "storage":
-            try StorageCommand.run(try Options(rest, valued: Layout.options, plain: ["--json", "--yes"], words: ["STEP"]))
+            try StorageCommand.run(
+                try Options(
+                    rest, valued: Layout.options + ["--drive", "--diskseq"], plain: ["--json", "--yes", "--probe"], words: ["STEP"],
+                    maybe: ["DEV"]))
         case "selftest": try Selftest.run(try Options(rest, valued: Layout.options, plain: ["--offline"]))
         case let word?: throw CommandFailure(.usage, "unknown command \"" + word + "\"; see governor --help")
         case nil: throw CommandFailure(.usage, "expected a command; see governor --help")
@@ -40,10 +43,12 @@ let version = "0.1.0"
           run                 do it; one process a device. TERM ends it and drops nobody; HUP tries again at once
           status [--json]     what it is doing
           halt                end container, engine and tunnel and close the drive; the lease and its data stay
-          storage inspect     look at the drive; changes nothing
-          storage prepare     give it a fresh key, format and mount it (asks first)
-          storage open|close  unlock and mount, unmount and lock
-          storage erase       destroy what is on it and verify that (asks first)
+          storage list        every disk, what is on it, and whether it would be taken; changes nothing
+          storage inspect [DEV]     look at one; changes nothing. DEV is a disk's node, else "storage.path"
+          storage prepare [DEV]     give it a fresh key, format and mount it (asks first)
+          storage open|close [DEV]  unlock and mount, unmount and lock
+          storage erase [DEV]       destroy what is on it and verify that (asks first); --probe: find out first whether it lies about its size
+          storage verify [DEV]      check that nothing is left on it, as after an erase; changes nothing
           selftest [--offline]  check this program and this machine
 
         options
@@ -51,6 +56,8 @@ let version = "0.1.0"
           --state DIR     kept for ever           (SUBLET_STATE, /var/lib/sublet)
           --run DIR       gone at a reboot        (SUBLET_RUN, /run/sublet)
           --base FILE     the renter's base image (SUBLET_BASE, /usr/lib/sublet/base.tar)
+          --drive ID      only if DEV is still the drive of this identity, or, with --diskseq N,
+                          the one that came as the Nth of this boot and is known by it
           --yes           do not ask              --json  for programs
           --debug         more in the log         --version, --help
 

@@ -29,6 +29,9 @@ struct Layout {
         baseImage = options.optional("--base") ?? Invocation.environment("SUBLET_BASE") ?? baseImage
     }
 
+    /// The same places for a child of this program.
+    var arguments: [String] { ["--config", configPath, "--state", stateFolder, "--run", runFolder, "--base", baseImage] }
+
     /// Reads the owner's file; where it is wrong, one line says which key and what was expected.
     func config() throws(CommandFailure) -> Config {
         do throws(JSONError) { return try Config.read(configPath) } catch {
@@ -41,16 +44,33 @@ struct Layout {
     var leaseKeyPath: String { stateFolder + "/lease.key" }
     var receiptsFolder: String { stateFolder + "/receipts" }
     var statusPath: String { runFolder + "/status.json" }
+    /// The market's clock, for the next governor of this boot.
+    var clockPath: String { runFolder + "/market-clock.json" }
     var lockPath: String { runFolder + "/governor.lock" }
     var storageLockPath: String { runFolder + "/storage.lock" }
     var mountPoint: String { runFolder + "/drive" }
     /// The renter's account; only this lease's key can read it.
     var accountPath: String { mountPoint + "/account.json" }
 
-    func volume(_ config: Config) -> Volume {
+    /// The drives that carry a volume of ours.
+    var knownDrivesPath: String { stateFolder + "/drives.json" }
+
+    private func mapperName(_ config: Config) -> String { config.network.bridge + "-lease" }
+
+    func finder(_ config: Config) -> Finder { Finder(mapping: mapperName(config), mountPoint: mountPoint) }
+
+    /// What decides about a drive at a path.
+    func rule(_ config: Config, for path: String) -> Inspect.Rule {
+        let isTold = path == config.drive.path
+        return Inspect.Rule(
+            minimumBytes: config.drive.minimumBytes, isTold: isTold, newFileBytes: isTold ? config.drive.newFileBytes : nil)
+    }
+
+    /// The volume of a lease on a drive; an empty path where the drive is away.
+    func volume(_ config: Config, at path: String, identity: String) -> Volume {
         Volume(
-            path: config.drive.path, mountPoint: mountPoint, keyPath: leaseKeyPath, mapperName: config.network.bridge + "-lease",
-            isEncrypted: config.drive.encryption == .luks2, newFileBytes: config.drive.newFileBytes)
+            path: path, identity: identity, mountPoint: mountPoint, keyPath: leaseKeyPath, mapperName: mapperName(config),
+            isEncrypted: config.drive.encryption == .luks2, newFileBytes: rule(config, for: path).newFileBytes)
     }
 
     func fence(_ config: Config) -> Fence {

@@ -12,7 +12,7 @@ enum Needs {
         for (program, package) in needed where !isInstalled(program) {
             throw lack("the program " + program, "apt-get install " + package)
         }
-        try checkKernel()
+        try checkKernel(config)
         if config.drive.encryption == .luks2, !Luks.isSupported() {
             throw lack(
                 "device-mapper with dm-crypt in this kernel",
@@ -41,23 +41,65 @@ enum Needs {
         }
     }
 
-    private static func checkKernel() throws(CommandFailure) {
-        let systems = (try? Files.read("/proc/filesystems", limit: 65_536)) ?? []
-        let words = systems.split { $0 == 0x0A || $0 == 0x09 || $0 == 0x20 }
-        for need in ["overlay", "ext4"] where !words.contains(where: { $0.elementsEqual(need.utf8) }) {
+    /// What can be tried is tried, and taken away again: a list of modules says nothing of a container's rights.
+    private static func checkKernel(_ config: Config) throws(CommandFailure) {
+        let systems = words("/proc/filesystems")
+        for need in ["overlay", "ext4"] where !systems.contains(where: { $0.elementsEqual(need.utf8) }) {
             // A module of that name may still wait to be loaded.
-            let outcome = try? run(Command(["modprobe", need]))
-            guard outcome?.status == 0 else { throw lack(need + " in this kernel", "a kernel with CONFIG_" + need) }
+            guard succeeds(["modprobe", need]) else { throw lack(need + " in this kernel", "modprobe " + need) }
         }
-        guard Files.exists("/sys/fs/cgroup/memory") || Files.exists("/sys/fs/cgroup/cgroup.controllers") else {
+        if let path = config.drive.path, !path.utf8.starts(with: "/dev/".utf8), !canOpenLoops() {
+            throw lack("loop devices, for a drive that is a file", "modprobe loop")
+        }
+        // Where our bridge stands already, all this was there when it was made.
+        if !Files.exists("/sys/class/net/" + config.network.bridge) {
+            for kind in ["bridge", "veth"] where !canMakeLink(kind, name: config.network.bridge + "-t") {
+                throw lack("network links of type " + kind, "modprobe " + kind + ", or the right to make them (CAP_NET_ADMIN)")
+            }
+        }
+        try checkControllers()
+        guard words("/proc/sys/user/max_user_namespaces").first.map({ !$0.elementsEqual("0".utf8) }) ?? false else {
+            throw lack("user namespaces", "sysctl -w user.max_user_namespaces=10000, or a kernel with CONFIG_USER_NS")
+        }
+    }
+
+    /// Opening it loads the module where the node is there without it.
+    private static func canOpenLoops() -> Bool {
+        func opens() -> Bool { (try? FileDescriptor.open("/dev/loop-control", O_RDWR)) != nil }
+        return opens() || succeeds(["modprobe", "loop"]) && opens()
+    }
+
+    private static func canMakeLink(_ kind: String, name: String) -> Bool {
+        succeeds(["ip", "link", "add", name, "type", kind]) && succeeds(["ip", "link", "delete", name])
+    }
+
+    /// The limits of a renter's container: cgroups of the second version, or the first version's hierarchies.
+    private static func checkControllers() throws(CommandFailure) {
+        let second = words("/sys/fs/cgroup/cgroup.controllers")
+        guard !second.isEmpty || Files.exists("/sys/fs/cgroup/memory") || Files.exists("/sys/fs/cgroup/pids") else {
             throw lack("cgroups", "mount -t cgroup2 none /sys/fs/cgroup")
         }
-        guard Files.exists("/proc/self/ns/user") else { throw lack("user namespaces in this kernel", "a kernel with CONFIG_USER_NS") }
+        for need in ["memory", "pids"] where !second.contains(where: { $0.elementsEqual(need.utf8) }) {
+            guard Files.exists("/sys/fs/cgroup/" + need) else {
+                throw lack(
+                    "the cgroup controller " + need,
+                    "cgroup_enable=" + need + " on the kernel's command line (a Raspberry Pi: cmdline.txt)")
+            }
+        }
+    }
+
+    private static func words(_ path: String) -> [ArraySlice<UInt8>] {
+        ((try? Files.read(path, limit: 65_536)) ?? []).split { $0 == 0x0A || $0 == 0x09 || $0 == 0x20 }
+    }
+
+    private static func succeeds(_ words: [String]) -> Bool {
+        let outcome = try? run(Command(words))
+        return outcome?.status == 0
     }
 
     private static func checkRoom(_ config: Config) throws(CommandFailure) {
-        guard let bytes = config.drive.newFileBytes, !Files.exists(config.drive.path) else { return }
-        let folder = Files.parent(of: config.drive.path)
+        guard let path = config.drive.path, let bytes = config.drive.newFileBytes, !Files.exists(path) else { return }
+        let folder = Files.parent(of: path)
         guard let free = try? Files.freeBytes(at: folder) else { throw lack("the folder " + folder, "mkdir -p " + folder) }
         guard free > UInt64(bytes) else {
             throw lack(

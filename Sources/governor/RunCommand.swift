@@ -44,7 +44,7 @@ enum RunCommand {
             loop.watch(signals) { _ in
                 let number = clinux_read_signal(signals)
                 // The owner says: try again now what waits for its next try.
-                if number == SIGHUP { return shell.feed(.ownerActs) }
+                if number == SIGHUP { return shell.ownerActs() }
                 // Container, engine and tunnel go on: a restart drops nobody.
                 shell.write(Note(.stopping, ["signal": "\(number)"]))
                 loop.stop()

@@ -27,14 +27,15 @@ final class Shell {
     private var events: [Event] = []
     private var actions: [Action] = []
     private var isWorking = false
+    private let boot: String
     private var deadline: EventLoop.Token?
     private var message: EventLoop.Token?
+    private var health: EventLoop.Token?
     /// Counts the drives that went away.
     private var plug = 0
     /// What long work is at, for the status.
     var progress: Progress?
-    /// Why no drive is there, for the status.
-    var driveReason: String?
+    private(set) var drives: Drives?
 
     init(loop: EventLoop, layout: Layout, config: Config, journal: Journal, tunnelKey: String, log: Log) throws(SystemError) {
         self.loop = loop
@@ -42,7 +43,8 @@ final class Shell {
         self.config = config
         self.log = log
         self.tunnelKey = tunnelKey
-        core = Lifecycle(journal: journal, seed: try Random.seed())
+        boot = Clock.bootName()
+        core = Lifecycle(journal: journal, seed: try Random.seed(), clock: Self.readClock(layout, boot))
         market = MarketClient(loop: loop, server: config.server, device: config.device, key: config.key)
         receipts = Receipts(loop: loop, layout: layout, market: market, device: config.device, log: log)
         world = World(loop: loop, layout: layout, config: config)
@@ -50,6 +52,7 @@ final class Shell {
         engine = Engine(
             loop: loop, settings: layout.engineSettings(config), account: { AccountFile.read(layout.accountPath) },
             tell: { [self] news in heard(news) })
+        drives = Drives(loop: loop, layout: layout, config: config) { [self] news in heard(news) }
         world.engine = engine
         world.tunnel = tunnel
         world.onStep = { [self] name, milliseconds in noteStep(name, milliseconds) }
@@ -62,8 +65,14 @@ final class Shell {
     /// Tells the core that the program runs, and looks for the drive.
     func start() {
         feed(.started)
-        findDrive()
+        drives?.start { [self] in Drives.Needs(claims: core.journal.claims, isInUse: usesDrive) }
         receipts.send()
+    }
+
+    /// The owner says: try again now, and look at the drives again.
+    func ownerActs() {
+        drives?.look()
+        feed(.ownerActs)
     }
 
     // MARK: Events in, actions out
@@ -83,7 +92,9 @@ final class Shell {
                 guard perform(actions[0]) else { break }
                 actions.removeFirst()
             } else if !events.isEmpty {
+                let clock = core.clock
                 actions += core.handle(events.removeFirst(), at: now())
+                if core.clock != clock { keepClock() }
             } else {
                 break
             }
@@ -104,16 +115,17 @@ final class Shell {
         case .register(let lease): register(lease)
         case .checkIn(let lease, let phase, let tunnel, let fault): checkIn(lease, phase, tunnel, fault)
         case .keepReceipt(let lease, let finished, let report): receipts.keep(lease, finished: finished, report)
-        case .prepareStorage(_, let account): world.prepare(storageDone { [self] in keep(account) })
-        case .openStorage: world.open(storageDone { nil })
+        case .prepareStorage(_, let account): world.prepare(core.tenancy?.drive, storageDone { [self] in keep(account) })
+        case .openStorage: world.open(core.tenancy?.drive, storageDone { nil })
         case .startContainer(let lease): startContainer(lease)
         case .authorize(let keys): engine?.authorize(keys)
         case .openTunnel(let target): tunnel?.open(target)
         case .tearDown: world.tearDown()
         case .destroyKey: destroyKey()
-        case .erase:
+        case .erase(_, let drive):
             let plug = plug
-            world.erase { [self] result in if plug == self.plug { erased(result) } }
+            // A drive is probed once, when it is cleaned before its first tenant.
+            world.erase(drive, probing: core.journal.stage == .cleaning) { [self] result in if plug == self.plug { erased(result) } }
         }
         return true
     }
@@ -183,23 +195,32 @@ final class Shell {
 
     // MARK: Drive, engine, tunnel
 
-    /// Looks at the drive, and again after a pause while it is not there or not ours.
-    private func findDrive() {
-        let volume = layout.volume(config)
-        world.inspect { [self] found in
-            if found.mayBeTaken(claims: core.journal.claims, adoptsAny: config.drive.adoptsAny) {
-                driveReason = nil
-                if !volume.isEncrypted {
-                    write(Note(.storageUnencrypted, ["drive": found.identity, "meaning": "anyone who holds this drive can read it"]))
-                }
-                return feed(.driveReady(Drive(identity: found.identity, bytes: found.bytes)))
+    private func heard(_ news: DriveNews) {
+        switch news {
+        case .ready(let drive):
+            world.drive = drive
+            if config.drive.encryption == .none {
+                write(Note(.storageUnencrypted, ["drive": drive.identity, "meaning": "anyone who holds this drive can read it"]))
             }
-            if driveReason != found.reason {
-                driveReason = found.reason
-                write(Note(found.verdict == .foreign ? .driveForeign : .driveGone, ["drive": found.identity, "reason": found.reason]))
-                publish()
-            }
-            loop.after(milliseconds: 5_000) { [self] in findDrive() }
+            feed(.driveReady(Drive(identity: drive.identity, bytes: drive.bytes)))
+        case .gone(let identity, let reason):
+            world.drive = nil
+            feed(.driveGone(identity, reason: reason))
+        case .left(let drive, let reason):
+            let isThere = drive.verdict != .missing
+            write(Note(isThere ? .driveForeign : .driveGone, ["drive": drive.identity, "path": drive.path, "reason": reason]))
+        case .changed: publish()
+        }
+    }
+
+    /// Whether what the core is at is about the drive that it has.
+    private var usesDrive: Bool {
+        guard let drive = core.drive?.identity else { return false }
+        return switch core.state {
+        case .waiting(let held): held?.drive == drive
+        case .registering, .preparing, .building, .offered, .leased: true
+        case .suspended(let tenancy): tenancy.drive == drive
+        case .erasing(let erasure), .quarantined(let erasure): erasure.drive == drive
         }
     }
 
@@ -209,7 +230,19 @@ final class Shell {
         let plug = plug
         return { [self] trouble in
             guard plug == self.plug else { return }
-            feed((trouble ?? last()).map { .storageFailed($0) } ?? .storageReady)
+            if let trouble = trouble ?? last() { return feed(.storageFailed(trouble)) }
+            feed(.storageReady)
+            watchHealth(plug)
+        }
+    }
+
+    /// Asks the kernel now and then how the open drive is: nothing wakes us when it turns read-only.
+    private func watchHealth(_ plug: Int) {
+        loop.cancel(health)
+        health = loop.after(milliseconds: min(60, core.checkInSeconds) * 1_000) { [self] in
+            guard plug == self.plug, core.isServed else { return }
+            feed(.driveHealth(Health.look(at: layout.mountPoint)))
+            watchHealth(plug)
         }
     }
 
@@ -276,6 +309,20 @@ final class Shell {
     /// How long a step took, for `--debug` and `make bench`.
     private func noteStep(_ name: String, _ milliseconds: Int64) {
         log.write(.debug, id: LogEvent.step.rawValue, LogEvent.step.name, [LogField("step", name), LogField("ms", milliseconds)])
+    }
+
+    /// The market's clock as the last governor of this boot kept it. One that can't be read is one that nobody set.
+    private static func readClock(_ layout: Layout, _ boot: String) -> MarketClock {
+        guard let bytes = try? Files.read(layout.clockPath, limit: 4_096) else { return MarketClock() }
+        let now = Instant(nanoseconds: Clock.bootNanoseconds())
+        do throws(JSONError) { return try MarketClock(try JSON.parse(bytes), boot: boot, now: now) } catch { return MarketClock() }
+    }
+
+    private func keepClock() {
+        guard let json = core.clock.json(boot: boot) else { return }
+        do throws(SystemError) { try Files.publish(layout.clockPath, json.encoded(), mode: 0o600) } catch {
+            log.write(.debug, id: 0, "clock.failed", [LogField("reason", error.message)])
+        }
     }
 
     /// Writes the status for `governor status`; in RAM, so it costs the card nothing.

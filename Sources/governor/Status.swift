@@ -4,6 +4,7 @@ import GovernorCore
 import JSON
 import Platform
 import Protocol
+import Storage
 
 /// What `governor status` shows: written by the running governor into RAM at every change, read by the command.
 struct Status {
@@ -21,13 +22,23 @@ struct Status {
         add("lease", core.journal.lease?.text)
         if let expires = core.journal.expires { members.append(.init("expires", .integer(expires.seconds))) }
         add("drive", core.drive?.identity)
-        add("driveReason", shell.driveReason)
+        if let drives = shell.drives {
+            add("driveReason", drives.reason)
+            members.append(.init("drivesLeft", .array(drives.left.prefix(16).map { Self.json($0) })))
+        }
+        add("quarantineReason", core.quarantineReason)
         add("encryption", shell.config.drive.encryption.rawValue)
         if let tenancy = core.tenancy {
             add("container", tenancy.containerIsUp ? "up" : "down")
             add("tunnel", tenancy.tunnel.rawValue)
             members.append(.init("sshPort", .integer(tenancy.target.ports.ssh)))
-            add("fault", tenancy.fault)
+            add("fault", tenancy.toldFault)
+        }
+        if !core.journal.owed.isEmpty {
+            let owed = core.journal.owed.map { erase in
+                JSON.object([.init("drive", .string(erase.drive)), .init("quarantined", .bool(erase.failed))])
+            }
+            members.append(.init("owed", .array(owed)))
         }
         if let progress = shell.progress {
             var inner: [JSON.Member] = [.init("step", .string(progress.step)), .init("percent", .integer(progress.percent))]
@@ -40,6 +51,15 @@ struct Status {
         members.append(.init("marketFailures", .integer(Int64(core.marketFailures))))
         members.append(.init("wakeUps", .integer(Int64(shell.loop.wakeUps))))
         json = .object(members)
+    }
+
+    /// A drive that is not taken.
+    private static func json(_ left: Selection.Left) -> JSON {
+        .object([
+            .init("path", .string(left.drive.path)), .init("identity", .string(left.drive.identity)),
+            .init("bytes", .integer(left.drive.bytes)), .init("verdict", .string(left.drive.verdict.rawValue)),
+            .init("reason", .string(left.reason)),
+        ])
     }
 }
 
@@ -84,10 +104,21 @@ enum StatusCommand {
         show("lease", text("lease"))
         show("expires", json["expires"]?.whole.map { utcText($0) })
         show("drive", text("drive") ?? text("driveReason"))
+        if case .array(let left)? = json["drivesLeft"] {
+            for drive in left {
+                let size = drive["bytes"]?.whole.map { " (\($0 >> 20) MiB)" } ?? ""
+                show("not taken", (drive["path"]?.text ?? "") + size + ": " + (drive["reason"]?.text ?? ""))
+            }
+        }
         show("encryption", text("encryption").map { $0 == "none" ? "NONE: anyone who holds the drive can read it" : $0 })
         show("container", text("container"))
         show("tunnel", text("tunnel").map { $0 + (text("sshPort").map { ", ssh port " + $0 } ?? "") })
         show("fault", text("fault"))
+        show("quarantine", text("quarantineReason"))
+        for erase in json["owed"]?.elements ?? [] {
+            let why = erase["quarantined"]?.truth == true ? "quarantined: its erase failed" : "to be erased when it is back"
+            show("owed", erase["drive"]?.text.map { $0 + " (" + why + ")" })
+        }
         if let progress = json["progress"], let step = progress["step"]?.text, let percent = progress["percent"]?.whole {
             let left = progress["secondsLeft"]?.whole.map { ", \($0) s left" } ?? ""
             show("working", step + " \(percent) %" + left)

@@ -26,19 +26,47 @@ enum ProgressText {
 /// What a look at a drive found.
 enum InspectionText {
     static func json(_ found: Inspection) -> JSON {
-        .object([
-            .init("identity", .string(found.identity)), .init("bytes", .integer(found.bytes)),
-            .init("verdict", .string(found.verdict.rawValue)), .init("reason", .string(found.reason)),
-        ])
+        var members: [JSON.Member] = [
+            .init("path", .string(found.path)), .init("identity", .string(found.identity)), .init("bytes", .integer(found.bytes)),
+            .init("model", .string(found.model)), .init("usb", .bool(found.isUSB)), .init("verdict", .string(found.verdict.rawValue)),
+            .init("reason", .string(found.reason)),
+        ]
+        if let sequence = found.sequence { members.append(.init("diskseq", .integer(sequence))) }
+        if let signature = found.signature { members.append(.init("signature", .string(signature))) }
+        if let volume = found.volume { members.append(.init("volume", .string(volume))) }
+        return .object(members)
     }
 
-    static func read(_ outcome: Outcome, path: String) -> Inspection {
-        if let json = try? JSON.parse(outcome.output), let identity = json["identity"]?.text, let bytes = json["bytes"]?.whole,
+    static func read(_ json: JSON) -> Inspection? {
+        guard let path = json["path"]?.text, let identity = json["identity"]?.text, let bytes = json["bytes"]?.whole,
             let word = json["verdict"]?.text, let verdict = Inspection.Verdict(rawValue: word)
-        {
-            return Inspection(identity: identity, bytes: bytes, verdict: verdict, reason: json["reason"]?.text ?? "")
+        else { return nil }
+        return Inspection(
+            path: path, identity: identity, bytes: bytes, sequence: json["diskseq"]?.whole, model: json["model"]?.text ?? "",
+            isUSB: json["usb"]?.truth ?? false, verdict: verdict, reason: json["reason"]?.text ?? "",
+            signature: json["signature"]?.text, volume: json["volume"]?.text)
+    }
+
+    /// What `storage list --json` printed; nil where it failed.
+    static func readList(_ outcome: Outcome) -> [Inspection]? {
+        guard outcome.status == 0, case .array(let elements)? = try? JSON.parse(outcome.output) else { return nil }
+        return elements.compactMap { read($0) }
+    }
+}
+
+/// The drives that carry a volume of ours, on the card. What can't be read is forgotten: it is only a help.
+enum KnownDrivesFile {
+    static func read(_ path: String) -> [KnownDrive] {
+        guard let bytes = try? Files.read(path, limit: 1 << 20), case .array(let elements)? = try? JSON.parse(bytes) else { return [] }
+        return elements.compactMap { element in
+            guard let identity = element["identity"]?.text, let volume = element["volume"]?.text else { return nil }
+            return KnownDrive(identity: identity, volume: volume)
         }
-        return Inspection(identity: "path:" + path, bytes: 0, verdict: .missing, reason: outcome.reason)
+    }
+
+    static func write(_ drives: [KnownDrive], _ path: String) throws(SystemError) {
+        let elements = drives.map { JSON.object([.init("identity", .string($0.identity)), .init("volume", .string($0.volume))]) }
+        try Files.replace(path, with: JSON.array(elements).encoded(), mode: 0o600)
     }
 }
 

@@ -47,6 +47,8 @@ final class World {
     private let loop: EventLoop
     private let layout: Layout
     private let config: Config
+    /// The drive that the steps work on; nil while none is there.
+    var drive: Inspection?
     var engine: Engine?
     var tunnel: Tunnel?
     var onProgress: (Progress?) -> Void = { _ in }
@@ -80,25 +82,15 @@ final class World {
         }
     }
 
-    /// Looks at the drive.
-    func inspect(_ completion: @escaping (Inspection) -> Void) {
-        enqueue("storage-inspect") { [self] done in
-            storage("inspect") { [self] outcome in
-                done()
-                completion(InspectionText.read(outcome, path: config.drive.path))
-            }
-        }
-    }
+    /// Formats the drive of this identity, mounts. Nil, or why not.
+    func prepare(_ drive: String?, _ completion: @escaping (String?) -> Void) { simple("prepare", drive, completion) }
 
-    /// Formats, mounts. Nil, or why not.
-    func prepare(_ completion: @escaping (String?) -> Void) { simple("prepare", completion) }
+    /// Unlocks the drive of this identity, mounts. Nil, or why not.
+    func open(_ drive: String?, _ completion: @escaping (String?) -> Void) { simple("open", drive, completion) }
 
-    /// Unlocks, mounts. Nil, or why not.
-    func open(_ completion: @escaping (String?) -> Void) { simple("open", completion) }
-
-    private func simple(_ word: String, _ completion: @escaping (String?) -> Void) {
+    private func simple(_ word: String, _ drive: String?, _ completion: @escaping (String?) -> Void) {
         enqueue("storage-" + word) { [self] done in
-            storage(word) { outcome in
+            storage(word, drive) { outcome in
                 done()
                 completion(outcome.status == 0 ? nil : outcome.reason)
             }
@@ -108,14 +100,14 @@ final class World {
     /// Ends everything that stands on the drive and closes it; the data stays.
     func tearDown(_ completion: @escaping (String?) -> Void = { _ in }) {
         endServices()
-        simple("close", completion)
+        simple("close", nil, completion)
     }
 
-    /// Ends everything that stands on the drive, destroys and verifies.
-    func erase(_ completion: @escaping (Result<EraseReport, Trouble>) -> Void) {
+    /// Ends everything that stands on the drive of this identity, destroys and verifies.
+    func erase(_ drive: String, probing: Bool, _ completion: @escaping (Result<EraseReport, Trouble>) -> Void) {
         endServices()
         enqueue("storage-erase") { [self] done in
-            storage("erase") { outcome in
+            storage("erase", drive, more: probing ? ["--probe"] : []) { outcome in
                 done()
                 completion(EraseText.read(outcome))
             }
@@ -146,13 +138,19 @@ final class World {
         }
     }
 
-    private func storage(_ word: String, _ completion: @escaping (Outcome) -> Void) {
+    /// Runs a step on the drive that is there now, if it is still the one that was meant when the step was put in line.
+    private func storage(_ word: String, _ wanted: String?, more: [String] = [], _ completion: @escaping (Outcome) -> Void) {
         progress = nil
-        let arguments = [
-            Invocation.programPath(), "storage", word, "--yes", "--json", "--config", layout.configPath, "--state", layout.stateFolder,
-            "--run", layout.runFolder,
-        ]
-        loop.run(Command(arguments), onLine: { [self] line in hear(line) }) { [self] outcome in
+        if let wanted, wanted != drive?.identity {
+            return completion(Outcome(status: 1, output: [], complaint: Array(("the drive is away: " + wanted).utf8)))
+        }
+        var arguments = [Invocation.programPath(), "storage", word, "--yes", "--json"] + layout.arguments
+        // Its name alone would not do: another drive may have it by the time the child looks.
+        if let drive {
+            arguments += [drive.path, "--drive", drive.identity]
+            if let sequence = drive.sequence { arguments += ["--diskseq", "\(sequence)"] }
+        }
+        loop.run(Command(arguments + more), onLine: { [self] line in hear(line) }) { [self] outcome in
             if progress != nil { onProgress(nil) }
             progress = nil
             completion(outcome)

@@ -43,7 +43,8 @@ import Testing
     @Test func `registering to preparing: a granted lease formats the drive, and the journal says so first`() {
         var device = Device.at(.registering)
         let journal = changed(device.life.journal) {
-            ($0.stage, $0.drive, $0.clean, $0.tunnel) = (.preparing, stick.identity, nil, target())
+            ($0.stage, $0.drive, $0.clean, $0.tunnel, $0.marketTime) =
+                (.preparing, stick.identity, nil, target(), UnixTime(device.time))
         }
         #expect(device.grant() == [.journal(journal), .prepareStorage(firstLease, renter)])
         #expect(device.life.phase == .preparing)
@@ -69,7 +70,10 @@ import Testing
 
     @Test func `offered to leased: the market says it is rented`() {
         var device = Device.at(.offered)
-        let journal = changed(device.life.journal) { ($0.rented, $0.expires) = (true, UnixTime(Device.end)) }
+        device.ask()
+        let journal = changed(device.life.journal) {
+            ($0.rented, $0.expires, $0.marketTime) = (true, UnixTime(Device.end), UnixTime(device.time))
+        }
         #expect(device.answer(.rented) == [.journal(journal)])
         #expect(device.life.phase == .leased)
     }
@@ -133,9 +137,9 @@ import Testing
     @Test func `erasing to waiting: the receipt is kept before the lease is forgotten, and the next one is drawn`() {
         var device = Device.at(.erasing)
         let time = UnixTime(device.time)
+        let journal = changed(Device.cleanJournal) { $0.marketTime = device.life.journal.marketTime }
         #expect(
-            device.feed(.erased(report))
-                == [.keepReceipt(firstLease, finished: time, report), .journal(Device.cleanJournal), .drawLease])
+            device.feed(.erased(report)) == [.keepReceipt(firstLease, finished: time, report), .journal(journal), .drawLease])
     }
 
     @Test func `erasing to quarantined: a failed erase is journaled`() {
@@ -161,7 +165,7 @@ import Testing
         var device = Device.at(.quarantined)
         device.feed(.ownerActs)
         #expect(device.feed(.erased(report)).last == .drawLease)
-        #expect(device.life.journal == Device.cleanJournal)
+        #expect(changed(device.life.journal) { $0.marketTime = nil } == Device.cleanJournal)
     }
 
     @Test(arguments: [Stand.registering, .preparing])

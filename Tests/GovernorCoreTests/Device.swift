@@ -172,7 +172,10 @@ struct Device {
     /// The same card in a device that starts anew: `rebooted`, so that its clock begins again, or only the program.
     func restarted(rebooted: Bool = true) -> Device {
         var device = Device(life.journal)
-        if !rebooted { device.now = now }
+        if !rebooted {
+            device.now = now
+            device.life = Lifecycle(journal: life.journal, seed: 1, clock: life.clock)
+        }
         device.feed(.started)
         return device
     }

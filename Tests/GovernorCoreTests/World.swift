@@ -53,14 +53,14 @@ struct World {
         self.seed = seed
         self.card = card
         life = Lifecycle(journal: card, seed: seed)
-        boot()
+        boot(MarketClock())
     }
 
     var now: Instant { .seconds(elapsed - bootedAt + 20) }
     var time: Int64 { noon + elapsed }
 
-    mutating func boot() {
-        life = Lifecycle(journal: card, seed: seed &+ UInt64(performed))
+    mutating func boot(_ clock: MarketClock) {
+        life = Lifecycle(journal: card, seed: seed &+ UInt64(performed), clock: clock)
         wake = nil
         queue = [.started]
         if let plugged { queue.append(.driveReady(plugged)) }
@@ -89,7 +89,7 @@ struct World {
             elapsed += 60
             bootedAt = elapsed
         }
-        boot()
+        boot(how == .reboot ? MarketClock() : life.clock)
     }
 
     /// The next event, or the next deadline. False where nothing will ever happen again.
@@ -191,7 +191,13 @@ struct World {
         queue.append(.checkedIn(CheckInAnswer(terms: lying(terms(lease)))))
     }
 
-    /// The terms as a lying market tells them. The first answer after a boot is believed, so its clock is right.
+    /// In 2038 or before, another hour whenever it is asked.
+    private var future: Int64 { 2_147_483_648 - Int64(performed % 10_000) * 3_600 }
+
+    private var isClockRight: Bool { life.clock.time(at: now).map { abs($0.seconds - time) < 1_000 } ?? false }
+
+    /// The terms as a lying market tells them. After a boot its clock does not jump to the same time twice, and
+    /// ends nothing that the device does not know to be rented: no clock ends that.
     private func lying(_ terms: LeaseTerms) -> LeaseTerms {
         var terms = terms
         switch lie {
@@ -200,8 +206,8 @@ struct World {
         // A rental that the device has never heard of, and the market neither: nobody can keep that.
         case .forgot where terms.state == .rented && card.rented: (terms.state, terms.expires) = (.offered, nil)
         case .earlier where card.rented: terms.expires = terms.expires.map { UnixTime($0.seconds - 1_800) }
-        case .future where life.clock.time(at: now) != nil: terms.time = UnixTime(2_147_483_648)
-        case .futureEnded where life.clock.time(at: now) != nil: (terms.time, terms.state) = (UnixTime(2_147_483_648), .ended)
+        case .future: terms.time = UnixTime(future)
+        case .futureEnded where card.rented || isClockRight: (terms.time, terms.state) = (UnixTime(future), .ended)
         default: break
         }
         return terms

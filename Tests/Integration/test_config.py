@@ -70,8 +70,11 @@ BAD = {
     "GUID is null": (text(changed(deviceId=None)), ["deviceId", "expected", "nothing"]),
     "short key": (text(changed(deviceKey=KEY[:40])), ["deviceKey", "64 lower-case hex digits"]),
     "key with capitals": (text(changed(deviceKey=KEY.upper())), ["deviceKey", "64 lower-case hex digits"]),
-    "no storage": (text(changed(storage=ABSENT)), ["storage", "expected an object"]),
     "storage is a string": (text(changed(storage="/dev/sda")), ["storage", "expected an object", "a string"]),
+    "a least size of half of what is needed": (text(changed(storage__minimumMiB=512)), ["storage.minimumMiB", "a whole number from 1024"]),
+    "a least size in words": (text(changed(storage__minimumMiB="1 GiB")), ["storage.minimumMiB", "a whole number from 1024", "a string"]),
+    "a file smaller than the least size": (text(changed(storage__minimumMiB=2048)), ["storage.sizeMiB", "at least minimumMiB", "1024"]),
+    "a size and no path": (text(changed(storage__path=ABSENT)), ["storage.sizeMiB", "a path beside it"]),
     "relative path": (text(changed(storage__path="drive.img")), ["storage.path", "expected an absolute path"]),
     "a size of half a MiB": (text(changed(storage__sizeMiB=0.5)), ["storage.sizeMiB", "a whole number from 1024"]),
     "a size of 1 MiB": (text(changed(storage__sizeMiB=1)), ["storage.sizeMiB", "a whole number from 1024", "found 1"]),
@@ -129,8 +132,19 @@ def test_a_bad_configuration_is_refused(place, name):
 
 def test_the_good_one_is_taken(place):
     """The counter-proof: the configuration that all the bad ones are made from is read; the governor then asks for its base image."""
+    must_be_taken(place, GOOD)
+
+
+@pytest.mark.parametrize("storage", [{}, {"minimumMiB": 4096}, {"adopt": "any"}, {"path": "/dev/sdz", "minimumMiB": 65536}])
+def test_a_drive_need_not_be_named(place, storage):
+    """Without `storage.path` a USB drive is looked for; all of `storage` may be missing but for what this kernel can't do."""
+    must_be_taken(place, changed(storage={**storage, "encryption": "none"}))
+
+
+def must_be_taken(place, config):
+    """The governor has read its configuration, and asks for its base image."""
     path = place / "device-config.json"
-    path.write_bytes(b"\xef\xbb\xbf" + text(GOOD).replace(b"@DRIVE@", str(place / "drive.img").encode()))
+    path.write_bytes(b"\xef\xbb\xbf" + text(config).replace(b"@DRIVE@", str(place / "drive.img").encode()))
     words = ("run", "--config", path, "--state", place / "state", "--run", place / "run", "--base", place / "no.tar")
     done = run(world.BIN / "governor", *words, check=False, timeout=20)
     assert done.returncode == 69 and "base image" in done.stderr
@@ -141,7 +155,7 @@ def test_encryption_needs_the_kernel(place):
     """LUKS2 is asked for, or nothing is said, and the kernel has no device-mapper: exit 69 with a way out; nothing touched."""
     if "device-mapper" in pathlib.Path("/proc/misc").read_text():
         pytest.skip("this kernel has device-mapper")
-    for config in (changed(storage__encryption="luks2"), changed(storage__encryption=ABSENT)):
+    for config in (changed(storage__encryption="luks2"), changed(storage__encryption=ABSENT), changed(storage=ABSENT)):
         done = start(place, text(config))
         assert done.returncode == 69 and len(done.stderr.splitlines()) == 1
         assert "device-mapper" in done.stderr and "modprobe dm-crypt" in done.stderr and '"encryption": "none"' in done.stderr

@@ -65,20 +65,64 @@ debian_mirror() {
     debian_sources | awk -F '|' '$1 == "Debian" { print $2; exit }'
 }
 
-# The machine's way to its archive (a proxy, a snapshot's dates), for an apt that works in another root.
+# The machine's way to its archive (a proxy, a snapshot's dates), for an apt that works in another root. What the network drops is asked
+# for again.
 write_apt_options() {
     apt-config dump | grep -E '^Acquire::(https?::Proxy|Check-Valid-Until|Check-Date) ' >"$1" || true
+    echo 'Acquire::Retries "3";' >>"$1"
 }
 
-# Runs mmdebstrap quietly: its own progress only on a terminal, its whole log only if it fails.
+# Runs mmdebstrap: one line of progress on a terminal, its log only if it fails. In a session of its own, so that a Ctrl-C is the
+# script's alone, which ends it without its noise (end_mmdebstrap). 75 where an index did not match the archive's Release file.
 run_mmdebstrap() {
     log=$1
     shift
-    if [ -t 2 ]; then
-        nice mmdebstrap "$@" && return 0
-    else
-        nice mmdebstrap --verbose "$@" >"$log" 2>&1 && return 0
-        tail -n 20 "$log" >&2
-    fi
+    # Without the descriptors of who called us: mmdebstrap hands its own on by number, and sh knows none of two digits.
+    setsid nice mmdebstrap --verbose "$@" >"$log" 2>&1 </dev/null 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
+    mmdebstrap=$!
+    while kill -0 "$mmdebstrap" 2>/dev/null; do
+        [ ! -t 2 ] || printf '\r\033[K%s: %s ' "$me" "$(mmdebstrap_step "$log")" >&2
+        sleep 1
+    done
+    [ ! -t 2 ] || printf '\r\033[K' >&2
+    failed=0
+    wait "$mmdebstrap" || failed=$?
+    mmdebstrap=
+    [ "$failed" != 0 ] || return 0
+    [ -z "$(mismatched_suites "$log")" ] || return 75
+    tail -n 20 "$log" >&2
     return 70
+}
+
+mmdebstrap_step() {
+    awk '/^Get:/ { doing = "downloading" } /^Unpacking / { doing = "unpacking" } /^Setting up / { doing = "setting up" }
+        /^(Get:|Unpacking |Setting up )/ { count[doing]++ }
+        END { print doing == "" ? "starting" : doing " " count[doing] }' "$1"
+}
+
+# Ends an mmdebstrap that still runs; it takes its own mounts and folder away.
+end_mmdebstrap() {
+    [ -n "${mmdebstrap-}" ] || return 0
+    kill -TERM -- "-$mmdebstrap" 2>/dev/null || true
+    wait "$mmdebstrap" 2>/dev/null || true
+    mmdebstrap=
+    [ ! -t 2 ] || printf '\r\033[K' >&2
+}
+
+# The suites whose index was not the one that their Release file names, by the log of an mmdebstrap that failed.
+mismatched_suites() {
+    awk '/^Err:/ { split($3, part, "/"); suite = part[1] }
+        /File has unexpected size|Hash Sum mismatch/ && suite != "" { print suite; suite = "" }' "$1" | sort -u | paste -s -d ' '
+}
+
+# Runs a command, and again after a pause while it ends with 75: a mirror that is being brought up to date mends itself.
+retry_on_mismatch() {
+    for pause in 10 30 0; do
+        outcome=0
+        "$@" || outcome=$?
+        if [ "$outcome" != 75 ] || [ "$pause" = 0 ]; then return "$outcome"; fi
+        say "an index of the mirror does not match its Release file ($(mismatched_suites "$log")): trying again in $pause s"
+        # In small pieces, for a signal is heard only between them.
+        while [ "$pause" -gt 0 ]; do sleep 1 && pause=$((pause - 1)); done
+    done
 }

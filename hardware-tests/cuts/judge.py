@@ -186,7 +186,8 @@ class Judge:
             return None
         if "marker" in lease:
             words = text.split()
-            self.expect([words[0], words[2]] == [marker_digest(lease["marker"])] * 2, f"the renter's data is another after the cut: {words}")
+            is_same = [words[0], words[2]] == [marker_digest(lease["marker"])] * 2
+            self.expect(is_same, f"the renter's data is another after the cut: {words}")
             counted = lease.get("counted", 0)
             self.expect(int(words[4]) >= counted, f"told that it is synced: {counted}; on the drive: {words[4]}")
             host_key = renter.ask_host_key()

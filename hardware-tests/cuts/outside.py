@@ -20,7 +20,7 @@ MARKER_BYTES = 2 << 20
 
 
 class Outside:
-    """Market and tunnel server on one end of a link; the device is at the other. The network namespace is ours alone: ports may be fixed."""
+    """Market and tunnel server on one end of a link; the device is at the other. The network namespace is ours: ports may be fixed."""
 
     def __init__(self):
         self.space = Workspace("cuts")

@@ -1,0 +1,98 @@
+import CLinux
+import Platform
+
+/// Finds disks: from udev and sysfs, by what they hang on and what stands on them, not by names. Opens none of them.
+public struct Finder: Sendable {
+    private let lease: BlockTree.Lease
+
+    /// A finder that knows our own lease by the name of its mapping and by its mount point.
+    public init(mapping: String, mountPoint: String) { lease = BlockTree.Lease(mapping: mapping, mountPoint: mountPoint) }
+
+    /// Every whole disk that there is, in the order of their nodes. Empty virtual ones (a kernel's spare loop devices) are left out.
+    public func disks() throws(StorageError) -> [Disk] {
+        let lease = lease
+        return try system { () throws(SystemError) in
+            let udev = try Udev()
+            let tree = try BlockTree.read(udev)
+            var disks: [Disk] = []
+            for path in try udev.blockPaths() {
+                guard let device = udev.device(at: path), device.type != "partition" else { continue }
+                let disk = read(device, tree, lease)
+                if disk.bytes > 0 || disk.isUSB { disks.append(disk) }
+            }
+            return disks.sorted { $0.node < $1.node }
+        }
+    }
+
+    /// What is at a path, a block device or a regular file, links followed; nil where nothing is.
+    public func disk(at path: String) throws(StorageError) -> Disk? {
+        let lease = lease
+        return try system { () throws(SystemError) in
+            guard let status = try Files.status(path) else { return nil }
+            let udev = try Udev()
+            let tree = try BlockTree.read(udev)
+            guard !clinux_is_regular(status.st_mode) else {
+                let uses = tree.uses(ofFile: Files.resolved(path), lease: lease)
+                return Disk(
+                    node: path, identity: "path:" + path, bytes: Int64(status.st_size), kind: .file, isUSB: false, uses: uses)
+            }
+            guard clinux_is_block(status.st_mode), let device = udev.blockDevice(DeviceNumber(status.st_rdev)) else {
+                return Disk(node: path, identity: "path:" + path, bytes: 0, kind: .other, isUSB: false)
+            }
+            var disk = read(device, tree, lease)
+            // The name that the owner wrote stays the one it is known by.
+            if disk.identity == "path:" + disk.node { disk.identity = "path:" + path }
+            disk.node = path
+            return disk
+        }
+    }
+
+    /// The nodes of a disk's partitions, in the order of their numbers.
+    static func partitions(of node: String) throws(SystemError) -> [String] {
+        guard let number = DeviceNumber.of(node: node) else { return [] }
+        let udev = try Udev()
+        guard let name = udev.blockDevice(number)?.name else { return [] }
+        var found: [(number: Int64, node: String)] = []
+        for path in try udev.blockPaths() {
+            guard let device = udev.device(at: path), device.type == "partition", device.parentName == name else { continue }
+            found.append((device.whole("partition") ?? 0, device.node ?? "/dev/" + device.name))
+        }
+        return found.sorted { $0.number < $1.number }.map { $0.node }
+    }
+}
+
+private func read(_ device: borrowing UdevDevice, _ tree: BlockTree, _ lease: BlockTree.Lease) -> Disk {
+    let node = device.node ?? "/dev/" + device.name
+    let usb = device.ancestor("usb", "usb_device")
+    let bytes = (device.whole("size") ?? 0) * 512
+    let scsi = device.ancestor("scsi", "scsi_device")
+    // What others call a vendor is a number.
+    let vendor = scsi?.attribute("vendor") ?? ""
+    let model = scsi?.attribute("model") ?? device.attribute("device/model") ?? ""
+    return Disk(
+        node: node, identity: usb.map { identity(device, $0, bytes) } ?? Inspect.identity(name: device.name, path: node), bytes: bytes,
+        sequence: device.whole("diskseq"), model: vendor.isEmpty || model.isEmpty ? vendor + model : vendor + " " + model,
+        kind: kind(device), isUSB: usb != nil, isReadOnly: device.whole("ro") == 1, uses: tree.uses(ofDisk: device.name, lease: lease))
+}
+
+private func kind(_ device: borrowing UdevDevice) -> Disk.Kind {
+    guard device.type == "disk" else { return .partition }
+    // SCSI peripheral types (SPC-5): 0 disk, 7 optical memory, 14 simplified disk. 5 is a CD-ROM.
+    guard let type = device.ancestor("scsi", "scsi_device")?.attribute("type") else { return .disk }
+    return ["0", "7", "14"].contains(type) ? .disk : .other
+}
+
+private func identity(_ device: borrowing UdevDevice, _ usb: UdevDevice.Ancestor, _ bytes: Int64) -> String {
+    var drive = Identity.USB(bytes: bytes)
+    drive.vendor = usb.attribute("idVendor") ?? ""
+    drive.product = usb.attribute("idProduct") ?? ""
+    drive.serial = usb.attribute("serial")
+    drive.socket = usb.name
+    if let scsi = device.ancestor("scsi", "scsi_device") {
+        drive.wwid = scsi.attribute("wwid")
+        // Host, channel, target, unit; the first is counted anew at every plugging in.
+        let parts = scsi.name.utf8.split(separator: UInt8(ascii: ":")).map { String(decoding: Array($0), as: UTF8.self) }
+        if parts.count == 4 { drive.unit = parts[2] + ":" + parts[3] }
+    }
+    return Identity.of(drive)
+}

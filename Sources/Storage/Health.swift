@@ -1,0 +1,54 @@
+import CLinux
+import Platform
+import Protocol
+
+/// How the open drive is, as far as the kernel tells without reading from it.
+public enum Health {
+    /// Less than this is full for a renter, in bytes.
+    static let leastFree: Int64 = 16 << 20
+
+    /// Looks at what is mounted there: statvfs(3), and ext4's count of errors in sysfs.
+    public static func look(at mountPoint: String) -> DriveHealth {
+        var space = statvfs()
+        guard statvfs(mountPoint, &space) == 0 else { return .errors }
+        if UInt(space.f_flag) & UInt(ST_RDONLY) != 0 || isStopped(mountPoint) { return .readOnly }
+        if errors(at: mountPoint) > 0 { return .errors }
+        return Int64(space.f_bavail) * Int64(space.f_frsize) < leastFree ? .full : .good
+    }
+
+    /// Linux 6.15 and later no longer say read-only of a file system that ext4 stopped after an error: it is a mount option there.
+    private static func isStopped(_ mountPoint: String) -> Bool {
+        guard let options = Mounts.at(mountPoint)?.options else { return false }
+        return options.utf8.split(separator: UInt8(ascii: ",")).contains { $0.elementsEqual("emergency_ro".utf8) }
+    }
+
+    /// `/sys/fs/ext4/NAME/errors_count`; 0 where there is none.
+    private static func errors(at mountPoint: String) -> Int {
+        guard let source = Mounts.at(mountPoint)?.source, let name = Block.name(of: source),
+            let text = try? Files.read("/sys/fs/ext4/" + name + "/errors_count", limit: 64)
+        else { return 0 }
+        return Int(String(decoding: text.filter { $0 > 0x20 }, as: UTF8.self)) ?? 0
+    }
+}
+
+/// Facts about a block device in sysfs, found by its number: names get reused.
+enum Block {
+    /// The kernel's name, such as `dm-0`; nil where the path is not a block device.
+    static func name(of path: String) -> String? {
+        guard let status = try? Files.status(path), clinux_is_block(status.st_mode),
+            let resolved = realpath(place(status.st_rdev), nil)
+        else { return nil }
+        defer { free(resolved) }
+        return String(cString: resolved).utf8.split(separator: UInt8(ascii: "/")).last.flatMap { String($0) }
+    }
+
+    /// Whether it takes discards (queue/discard_max_bytes).
+    static func canDiscard(_ path: String) -> Bool {
+        guard let status = try? Files.status(path), clinux_is_block(status.st_mode),
+            let text = try? Files.read(place(status.st_rdev) + "/queue/discard_max_bytes", limit: 64)
+        else { return false }
+        return (Int64(String(decoding: text.filter { $0 > 0x20 }, as: UTF8.self)) ?? 0) > 0
+    }
+
+    private static func place(_ device: dev_t) -> String { "/sys/dev/block/\(clinux_major(device)):\(clinux_minor(device))" }
+}
