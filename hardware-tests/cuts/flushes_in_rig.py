@@ -11,6 +11,7 @@ Drive and card share one log, so that we know the order of their writes. Up to e
 came after the flush before, any part may be: we take all of it, that of the card alone, and that of the drive alone.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -45,6 +46,7 @@ def sectors(path):
     return int(run("blockdev", "--getsz", path).stdout)
 
 
+@functools.cache
 def drive_bytes():
     return sectors(ORIGIN) * 512 - CARD_BYTES
 
@@ -174,36 +176,39 @@ class Replay:
             part = next((each for each in PARTS if first[each] <= entry.number <= last[each]), None)
             if not entry.is_point:
                 continue
-            if part:
-                points[part] += 1
-                if waiting:
-                    self.variants(part, entry, waiting)
+            points[part] = points.get(part, 0) + 1
+            if part and waiting:
+                self.halves(part, entry, waiting)
             self.advance(waiting)
+            if part and waiting:
+                self.state(part, entry, "all", [])
             waiting = []
+        points.pop(None, None)
         return points
 
     def advance(self, entries):
-        for entry in entries:
-            self.log.replay(entry, self.origin)
+        self.log.replay(entries, self.origin)
         os.fsync(self.origin)
 
-    def variants(self, part, point, entries):
+    def halves(self, part, point, entries):
+        """What stands before the flush is done: of the two, only one has written."""
         on_card = [entry for entry in entries if entry.start >= drive_bytes()]
         on_drive = [entry for entry in entries if entry.start < drive_bytes()]
-        for name, chosen in (("all", entries), ("card", on_card), ("drive", on_drive)):
-            if name != "all" and (not on_card or not on_drive):
-                continue
-            self.states += 1
-            if point.number in self.only if self.only else self.states % self.every == 0:
-                self.started += 1
-                self.start_from(f"{part}, point {point.number}, {name}", chosen)
+        if on_card and on_drive:
+            self.state(part, point, "card", on_card)
+            self.state(part, point, "drive", on_drive)
+
+    def state(self, part, point, name, entries):
+        self.states += 1
+        if point.number in self.only if self.only else self.states % self.every == 0:
+            self.started += 1
+            self.start_from(f"{part}, point {point.number}, {name}", entries)
 
     def start_from(self, name, entries):
         began = time.monotonic()
         make("state", 0, sectors(ORIGIN), "snapshot", ORIGIN, ROOM, "N", 8)
         target = os.open("/dev/mapper/state", os.O_RDWR)
-        for entry in entries:
-            self.log.replay(entry, target)
+        self.log.replay(entries, target)
         os.fsync(target)
         os.close(target)
         split("/dev/mapper/state")
@@ -216,7 +221,7 @@ class Replay:
             run("umount", PLACE, check=False)
             unmake("sublet-card", "sublet-drive", "state")
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
-        print(f"{name}: {outcome} ({time.monotonic() - began:.1f} s)", flush=True)
+        print(f"  {name}: {outcome} ({time.monotonic() - began:.1f} s)", flush=True)
 
     def judge(self, name):
         """The governor from this state on; gives what it did, in words."""
