@@ -42,7 +42,7 @@ class RigDevice(Device):
         with self.cable.entered():
             self.launch([*pin, *words, "--", *guest], env={"TMPDIR": str(self.space.folder)})
 
-    def ask(self, method, *words, seconds=30):
+    def ask(self, method, *words, seconds=90):
         """Has in_rig.py call a method of its own, and gives what that gave."""
         self.asked += 1
         question, answer = (self.io / f"{kind}-{self.asked}" for kind in ("ask", "answer"))
