@@ -72,5 +72,5 @@ make_table() {
         --share "$BATS_FILE_TMPDIR/programs:/programs" -- /tests/adopt/others /programs
     sed 's/^/# /' <<<"$output" >&3
     [ "$status" = 0 ]
-    [ "${lines[-1]}" = done ]
+    [ "${lines[-1]}" = "that is all" ]
 }
