@@ -8,7 +8,7 @@ SCRIPT_FOLDERS := $(wildcard board Tests hardware-tests rootfs-overlay .ci)
 ARCH := $(shell dpkg --print-architecture 2>/dev/null)
 
 # For the scripts behind demo, test and bench.
-export KEEP CI SUBLET_CACHE
+export KEEP PLAIN CI SUBLET_CACHE
 
 .PHONY: help
 help: ## this list
@@ -20,20 +20,25 @@ needs-%: FORCE
 	@board/host/needs $*
 
 .PHONY: build
-build: needs-build ## governor and market for this machine
+build: needs-build ## governor, market and vault for this machine
 	@mkdir -p .build/tmp
 	TMPDIR=$$PWD/.build/tmp swift build -c release --static-swift-stdlib --product governor
 	TMPDIR=$$PWD/.build/tmp swift build -c release --static-swift-stdlib --product market
+	@board/host/static vault >/dev/null
 
 # A lease is begun only on a machine that has all it needs; nothing is changed before that is known. The space is for packages and
 # what is unpacked on the way, for the base image, for what is built here, and for drives.
-SPACE = --space 2 /usr --space 1 $(or $(SUBLET_CACHE),/var/cache/sublet) --space 1 $(CURDIR) --space 4 /var/tmp
+CACHE = $(or $(SUBLET_CACHE),/var/cache/sublet)
+SPACE = --space 2 /usr --space 1 $(CACHE) --space 1 $(CURDIR) --space 4 /var/tmp
+
+# Where this kernel has no device-mapper the demo's device runs in the rig; PLAIN=1 does without encryption instead.
+RIG = $(filter rig,$(shell PLAIN=$(PLAIN) board/host/encryption))
 
 .PHONY: demo
 demo: ## the whole lease on this machine; KEEP=1 leaves it running
 	@board/host/needs --toolchain
-	@board/host/check-kernel $(SPACE)
-	@board/host/needs build run demo
+	@board/host/check-kernel $(RIG:%=--rig --space 1 $(CACHE)) $(SPACE)
+	@board/host/needs build run demo $(RIG)
 	@$(MAKE) --no-print-directory build
 	@Tests/Demo/demo
 
@@ -41,8 +46,15 @@ demo: ## the whole lease on this machine; KEEP=1 leaves it running
 test: ## unit tests, and integration tests on real parts
 	@board/host/needs --toolchain
 	@board/host/check-kernel $(SPACE)
-	@board/host/needs build run test rig
+	@board/host/needs build run test rig vm
 	@Tests/run
+
+.PHONY: bench-vm
+bench-vm: ## all hardware tests on virtual machines: drives, USB, 300 power cuts (hours)
+	@board/host/needs --toolchain
+	@board/host/needs build run test rig vm
+	@$(MAKE) --no-print-directory build
+	SUBLET_LONG=1 SUBLET_CUTS=300 bats --tap --recursive hardware-tests
 
 .PHONY: check
 check: lint shellcheck embedded ## what must hold before a commit: formatting, scripts, all boards
@@ -54,13 +66,16 @@ embedded: $(BOARDS:%=embedded-%) ## build for every board; run the self-test of 
 $(BOARDS:%=embedded-%): embedded-%: needs-build needs-embedded
 	$(if $(PRODUCTS),board/build $* $(PRODUCTS))
 	$(if $(filter governor,$(PRODUCTS)),board/run $* .build/$*/release/governor selftest --offline)
+	$(if $(filter vault,$(PRODUCTS)),board/run $* .build/$*-static/release/vault --version)
 
 .PHONY: sysroots
 sysroots: needs-embedded ## the boards' headers and libraries (cached)
 	@for board in $(BOARDS); do board/sysroot $$board; done
 
 .PHONY: base
-base: needs-run $(if $(filter-out $(shell dpkg --print-architecture),$(ARCH)),needs-foreign) ## the renter's base image (cached); ARCH=arm64 or armhf for another processor
+base: BOARD = $(patsubst board/%/facts,%,$(firstword $(shell grep -lx ARCH=$(ARCH) board/*/facts)))
+base: needs-build needs-run $(if $(filter-out $(shell dpkg --print-architecture),$(ARCH)),needs-foreign needs-embedded) ## the renter's base image (cached); ARCH=arm64 or armhf for another processor
+	@$(if $(filter $(shell dpkg --print-architecture),$(ARCH)),board/host/static vault,board/build $(BOARD) vault) >/dev/null
 	@board/base-image $(ARCH)
 
 .PHONY: lint
@@ -75,14 +90,13 @@ fmt: needs-build ## format the Swift code in place
 shellcheck: needs-test ## read the shell scripts (SC2317 takes what a trap calls for unreachable)
 	@grep -rlE '^#!/bin/(ba)?sh' $(SCRIPT_FOLDERS) | sort | xargs -r shellcheck -e SC2317 -x board/host/lib.sh
 
+.PHONY: lamp
+lamp: needs-build ## draw the README's picture of the lamp anew
+	SUBLET_DRAW=1 swift test --filter LampPicture
+
 .PHONY: bench
 bench: needs-build needs-run needs-embedded needs-test needs-rig needs-bench ## size, memory, speed, beside their peers
 	Tests/Bench/bench
-
-.PHONY: bench-vm
-bench-vm: needs-build needs-run needs-test needs-rig build ## the virtual bench at length: hours
-	SUBLET_LONG=1 bats --tap hardware-tests/lease.bats hardware-tests/every-cut.bats
-	SUBLET_CUTS=300 bats --tap hardware-tests/power-cuts.bats
 
 .PHONY: clean
 clean: ## remove what was built here (not the cache in SUBLET_CACHE)

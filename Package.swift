@@ -37,6 +37,7 @@ let package = Package(
     products: [
         .executable(name: "governor", targets: ["governor"]),
         .executable(name: "market", targets: ["market"]),
+        .executable(name: "vault", targets: ["vault"]),
     ],
     targets: [
         door("CLinux"), door("CJSON"), door("CCrypto"), door("CCurl"), door("CCryptsetup"), door("CMicrohttpd"), door("CSQLite"),
@@ -49,8 +50,11 @@ let package = Package(
         room("EventLoop", ["CCurl", "CLinux", "Platform"], links: ["curl"]),
 
         room("Commands", ["CLinux", "Platform"]),
+        room("VaultProtocol", ["CLinux", "Platform"]),
+        program("vault", ["CLinux", "Commands", "Platform", "VaultProtocol"]),
         room("GovernorCore", ["JSON", "Protocol"]),
-        room("Storage", ["CCryptsetup", "CLinux", "CUdev", "Platform", "Protocol"], links: ["cryptsetup", "udev"]),
+        room(
+            "Storage", ["CCryptsetup", "CLinux", "CUdev", "Platform", "Protocol", "VaultProtocol"], links: ["cryptsetup", "udev"]),
         room("Engine", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
         room("Fence", ["Platform"]),
         room("Tunnel", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
@@ -60,7 +64,7 @@ let package = Package(
             [
                 "CLinux", "Commands", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "MarketClient", "Platform",
                 "Protocol",
-                "Storage", "Tunnel",
+                "Storage", "Tunnel", "VaultProtocol",
             ]),
 
         room("MarketCore", ["Crypto", "JSON", "Protocol"]),
@@ -72,6 +76,7 @@ let package = Package(
         tests("JSON", ["JSON"]),
         tests("Crypto", ["Crypto", "Platform"]),
         tests("Protocol", ["Protocol", "JSON"]),
+        tests("VaultProtocol", ["Platform", "VaultProtocol"]),
         tests("Storage", ["Platform", "Storage"]),
         tests("GovernorCore", ["Platform", "GovernorCore", "JSON", "Protocol"]),
         tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol"]),

@@ -13,6 +13,7 @@
 say() { printf 'rig: %s\n' "$*" >&2; }
 usage() {
     say "$*"
+    # shellcheck disable=SC2154 # the script that sources us has set it
     sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$here/run" >&2
     exit 2
 }

@@ -24,6 +24,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -97,12 +98,14 @@ static inline int clinux_block_reread(int fd) { return ioctl(fd, BLKFLSBUF, 0); 
 
 /// LOOP_CTL_GET_FREE: the number of a free loop device.
 static inline int clinux_loop_free(int control) { return ioctl(control, LOOP_CTL_GET_FREE); }
-/// LOOP_CONFIGURE: `file` behind the loop device, gone by itself when nobody holds it (LO_FLAGS_AUTOCLEAR).
-static inline int clinux_loop_attach(int loop, int file, const char *name, _Bool read_only) {
+/// LOOP_CONFIGURE: `file` behind the loop device, gone by itself when nobody holds it (LO_FLAGS_AUTOCLEAR). `large`: with sectors of 4 KiB and,
+/// where the file allows it, without a second copy of its data in memory.
+static inline int clinux_loop_attach(int loop, int file, const char *name, _Bool read_only, _Bool large) {
     struct loop_config config;
     memset(&config, 0, sizeof config);
     config.fd = (unsigned)file;
-    config.info.lo_flags = LO_FLAGS_AUTOCLEAR | (read_only ? LO_FLAGS_READ_ONLY : 0);
+    config.info.lo_flags = LO_FLAGS_AUTOCLEAR | (read_only ? LO_FLAGS_READ_ONLY : 0) | (large ? LO_FLAGS_DIRECT_IO : 0);
+    if (large) config.block_size = 4096;
     strncpy((char *)config.info.lo_file_name, name, LO_NAME_SIZE - 1);
     return ioctl(loop, LOOP_CONFIGURE, &config);
 }
@@ -212,4 +215,73 @@ static inline int clinux_connect(const char *address, unsigned short port) {
         return -1;
     }
     return fd;
+}
+
+/// A listening unix stream socket at a path where nothing may be yet (at most 107 bytes); it does not wait.
+static inline int clinux_unix_listen(const char *path, int backlog) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) { errno = ENAMETOOLONG; return -1; }
+    strcpy(address.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return -1;
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, backlog) == 0) return fd;
+    int code = errno;
+    close(fd);
+    errno = code;
+    return -1;
+}
+/// connect(2) to a unix stream socket; the descriptor, which waits, or -1.
+static inline int clinux_unix_connect(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) { errno = ENAMETOOLONG; return -1; }
+    strcpy(address.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -1;
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
+    int code = errno;
+    close(fd);
+    errno = code;
+    return -1;
+}
+static inline int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC); }
+/// SO_PEERCRED: who connected, as the kernel noted it then; user and process by our own namespaces.
+static inline int clinux_peer(int fd, pid_t *pid, uid_t *uid) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return -1;
+    *pid = peer.pid;
+    *uid = peer.uid;
+    return 0;
+}
+/// The first bytes that have come, left where they are; how many, or -1. It does not wait.
+static inline ssize_t clinux_peek(int fd, void *bytes, size_t count) { return recv(fd, bytes, count, MSG_PEEK | MSG_DONTWAIT); }
+
+/// No core dump, and no look at our memory by other processes of the same user (PR_SET_DUMPABLE, RLIMIT_CORE).
+static inline int clinux_keep_memory_private(void) {
+    struct rlimit none = {0, 0};
+    return setrlimit(RLIMIT_CORE, &none) < 0 ? -1 : prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+/// MAP_FAILED is a cast, which Swift can't import: NULL instead.
+static inline void *clinux_map_memory(size_t bytes) {
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static inline void clinux_prompt_signal_set(sigset_t *set) {
+    sigemptyset(set);
+    int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+    for (size_t index = 0; index < sizeof signals / sizeof signals[0]; index++) sigaddset(set, signals[index]);
+}
+/// A signalfd for what a person at a terminal may send while a passphrase is typed; these signals wait from now on.
+static inline int clinux_prompt_signals(void) {
+    sigset_t set;
+    clinux_prompt_signal_set(&set);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) return -1;
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+/// Lets them through again; those that wait do now what they do.
+static inline void clinux_end_prompt_signals(void) {
+    sigset_t set;
+    clinux_prompt_signal_set(&set);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
 }

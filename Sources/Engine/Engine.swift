@@ -140,6 +140,8 @@ public final class Engine {
     private func startDaemon() throws(SystemError) {
         try Files.makeFolder(settings.execRoot, mode: 0o711)
         try Files.makeFolder(settings.dataRoot, mode: 0o711)
+        // dockerd may start the container by itself, and wants to find it.
+        try Files.makeFolder(settings.doorFolder, mode: 0o711)
         try Files.publish(settings.runFolder + "/daemon.json", Array("{}\n".utf8))
         forgetDeadContainerd()
         let log = try FileDescriptor.open(settings.logFile, O_WRONLY | O_CREAT | O_TRUNC)

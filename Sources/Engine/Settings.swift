@@ -7,6 +7,10 @@ public struct EngineSettings: Sendable {
     public var runFolder: String
     /// The folder on the drive that holds everything of the engine.
     public var dataRoot: String
+    /// The folder with the socket for the renter's `vault`, seen in the container as /run/sublet.
+    public var doorFolder: String
+    /// The shared mount on which the renter's vault is mounted, seen in the container as /vault.
+    public var vaultFolder: String
     /// The bridge.
     public var bridge: String
     /// The container's address on it.
@@ -26,11 +30,13 @@ public struct EngineSettings: Sendable {
 
     /// Settings.
     public init(
-        runFolder: String, dataRoot: String, bridge: String, containerAddress: String, baseImage: String, memoryMiB: Int64,
-        milliProcessors: Int64, pids: Int64, hostName: String, resolvers: [String]
+        runFolder: String, dataRoot: String, doorFolder: String, vaultFolder: String, bridge: String, containerAddress: String,
+        baseImage: String, memoryMiB: Int64, milliProcessors: Int64, pids: Int64, hostName: String, resolvers: [String]
     ) {
         self.runFolder = runFolder
         self.dataRoot = dataRoot
+        self.doorFolder = doorFolder
+        self.vaultFolder = vaultFolder
         self.bridge = bridge
         self.containerAddress = containerAddress
         self.baseImage = baseImage
@@ -83,7 +89,16 @@ public struct EngineSettings: Sendable {
                 .array([
                     .object([
                         .init("Type", .string("volume")), .init("Source", .string("data")), .init("Target", .string("/data")),
-                    ])
+                    ]),
+                    .object([
+                        .init("Type", .string("bind")), .init("Source", .string(doorFolder)), .init("Target", .string("/run/sublet")),
+                        .init("ReadOnly", .bool(true)),
+                    ]),
+                    // What is mounted there on the host appears in the container, and nothing the other way.
+                    .object([
+                        .init("Type", .string("bind")), .init("Source", .string(vaultFolder)), .init("Target", .string("/vault")),
+                        .init("BindOptions", .object([.init("Propagation", .string("rslave"))])),
+                    ]),
                 ])),
         ]
         return .object([

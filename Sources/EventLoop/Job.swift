@@ -12,7 +12,7 @@ final class Job {
     private let onLine: ((String) -> Void)?
     var tokens: [EventLoop.Token] = []
 
-    init(_ command: Command, onLine: ((String) -> Void)?) throws(SystemError) {
+    init(_ command: Command, input given: Int32, onLine: ((String) -> Void)?) throws(SystemError) {
         let (outputReading, outputWriting) = try FileDescriptor.pipe().ends()
         output = FileDescriptor(owning: outputReading)
         let writing = FileDescriptor(owning: outputWriting)
@@ -21,7 +21,7 @@ final class Job {
         let alsoWriting = FileDescriptor(owning: complaintWriting)
         let input = try inputDescriptor(command.input)
         self.onLine = onLine
-        child = try Child.start(command, input: input.raw, output: writing.raw, error: alsoWriting.raw)
+        child = try Child.start(command, input: given >= 0 ? given : input.raw, output: writing.raw, error: alsoWriting.raw)
         try output.makeNonBlocking()
         try complaint.makeNonBlocking()
     }
@@ -65,11 +65,13 @@ final class Job {
 
 extension EventLoop {
     /// Starts a program; `onLine` gets each line of its standard output, the completion how it ended. The completion is called once, never
-    /// before this returns.
+    /// before this returns. `input` is a descriptor for its standard input, instead of the command's bytes; it stays the caller's.
     @discardableResult
-    public func run(_ command: Command, onLine: ((String) -> Void)? = nil, _ completion: @escaping (Outcome) -> Void) -> Token {
+    public func run(
+        _ command: Command, input: Int32 = -1, onLine: ((String) -> Void)? = nil, _ completion: @escaping (Outcome) -> Void
+    ) -> Token {
         let job: Job
-        do throws(SystemError) { job = try Job(command, onLine: onLine) } catch {
+        do throws(SystemError) { job = try Job(command, input: input, onLine: onLine) } catch {
             let complaint = Array(error.message.utf8)
             return after(milliseconds: 0) { completion(Outcome(status: 127, output: [], complaint: complaint)) }
         }

@@ -85,6 +85,11 @@ public struct Journal: Equatable, Sendable {
     /// The drives that are ours by what is written here, whatever is on them.
     public var claims: [String] { [drive, clean].compactMap { $0 } + owed.map { $0.drive } }
 
+    /// The drives whose last erase could not be verified.
+    public var quarantined: [String] {
+        owed.filter { $0.failed }.map { $0.drive } + (stage == .quarantined ? [drive].compactMap { $0 } : [])
+    }
+
     /// What is owed to a drive.
     func owed(to drive: String) -> OwedErase? { owed.first { $0.drive == drive } }
 

@@ -38,6 +38,10 @@ public enum LogEvent: Int, CaseIterable, Sendable {
     case eraseFailed = 1703
     case receiptKept = 1711
     case receiptFailed = 1712
+    case vaultAsked = 1801
+    case vaultRefused = 1802
+    case vaultClosed = 1803
+    case vaultFailed = 1804
     case step = 1901
 
     /// The name in the log line.
@@ -81,6 +85,10 @@ public enum LogEvent: Int, CaseIterable, Sendable {
         case .eraseFailed: "lease.erase-failed"
         case .receiptKept: "receipt.kept"
         case .receiptFailed: "receipt.failed"
+        case .vaultAsked: "vault.asked"
+        case .vaultRefused: "vault.refused"
+        case .vaultClosed: "vault.closed"
+        case .vaultFailed: "vault.failed"
         case .step: "step.done"
         }
     }
@@ -90,7 +98,8 @@ public enum LogEvent: Int, CaseIterable, Sendable {
         switch self {
         case .configurationBad, .journalFailed, .journalUnreadable, .driveForeign, .registrationFailed, .registrationUseless,
             .checkInFailed, .answerRefused, .clockDoubted, .storageFailed, .storageUnencrypted, .engineDown, .containerDown, .tunnelDown,
-            .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone, .driveFailing, .driveOwed:
+            .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone, .driveFailing, .driveOwed, .vaultRefused,
+            .vaultFailed:
             true
         default: false
         }

@@ -50,6 +50,9 @@ public struct Disk: Equatable, Sendable {
     /// Whether the lease that runs here lives on it.
     public var carriesLease: Bool { uses.contains(.lease) }
 
+    /// Whether it is the slot of a reader, or a drive with its medium taken out.
+    public var isEmpty: Bool { bytes == 0 && kind == .disk }
+
     /// Why it is never taken, whatever is on it; nil where nothing speaks against it. Told means: its owner named it by its path.
     public func refusal(minimumBytes: Int64, isTold: Bool) -> String? {
         switch kind {
@@ -59,7 +62,6 @@ public struct Disk: Equatable, Sendable {
         }
         if let use = foreignUse { return use }
         guard isUSB || isTold else { return "not a USB disk" }
-        guard bytes > 0 || kind == .file else { return "no medium in it" }
         if isReadOnly { return "read-only" }
         return bytes < minimumBytes ? "smaller than " + gibibytes(minimumBytes) : nil
     }

@@ -8,7 +8,8 @@ public struct Finder: Sendable {
     /// A finder that knows our own lease by the name of its mapping and by its mount point.
     public init(mapping: String, mountPoint: String) { lease = BlockTree.Lease(mapping: mapping, mountPoint: mountPoint) }
 
-    /// Every whole disk that there is, in the order of their nodes. Empty virtual ones (a kernel's spare loop devices) are left out.
+    /// Every whole disk that there is, in the order of their nodes. Left out are empty virtual ones (a kernel's spare loop devices) and the
+    /// mapping of our own lease, which is no disk but what is on one.
     public func disks() throws(StorageError) -> [Disk] {
         let lease = lease
         return try system { () throws(SystemError) in
@@ -16,7 +17,8 @@ public struct Finder: Sendable {
             let tree = try BlockTree.read(udev)
             var disks: [Disk] = []
             for path in try udev.blockPaths() {
-                guard let device = udev.device(at: path), device.type != "partition" else { continue }
+                guard let device = udev.device(at: path), device.type != "partition", device.attribute("dm/name") != lease.mapping
+                else { continue }
                 let disk = read(device, tree, lease)
                 if disk.bytes > 0 || disk.isUSB { disks.append(disk) }
             }
@@ -67,12 +69,17 @@ private func read(_ device: borrowing UdevDevice, _ tree: BlockTree, _ lease: Bl
     let bytes = (device.whole("size") ?? 0) * 512
     let scsi = device.ancestor("scsi", "scsi_device")
     // What others call a vendor is a number.
-    let vendor = scsi?.attribute("vendor") ?? ""
-    let model = scsi?.attribute("model") ?? device.attribute("device/model") ?? ""
+    let vendor = printable(scsi?.attribute("vendor") ?? "")
+    let model = printable(scsi?.attribute("model") ?? device.attribute("device/model") ?? "")
     return Disk(
         node: node, identity: usb.map { identity(device, $0, bytes) } ?? Inspect.identity(name: device.name, path: node), bytes: bytes,
         sequence: device.whole("diskseq"), model: vendor.isEmpty || model.isEmpty ? vendor + model : vendor + " " + model,
         kind: kind(device), isUSB: usb != nil, isReadOnly: device.whole("ro") == 1, uses: tree.uses(ofDisk: device.name, lease: lease))
+}
+
+/// What a drive calls itself, for a terminal: it may say anything.
+func printable(_ text: String) -> String {
+    String(decoding: text.utf8.map { (0x20...0x7E).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
 }
 
 private func kind(_ device: borrowing UdevDevice) -> Disk.Kind {

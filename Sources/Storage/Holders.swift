@@ -24,7 +24,8 @@ enum Holders {
         }
     }
 
-    private static func link(_ path: String) -> String {
+    /// Where a symbolic link points; empty where it can not be read.
+    static func link(_ path: String) -> String {
         var buffer = [UInt8](repeating: 0, count: 4_096)
         let count = buffer.withUnsafeMutableBytes { bytes in bytes.baseAddress.map { readlink(path, $0, 4_096) } ?? -1 }
         return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : ""

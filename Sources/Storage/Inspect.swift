@@ -38,10 +38,16 @@ public enum Inspect {
         } catch { return failed(.unreadable, error.message) }
     }
 
+    /// What can be said of a disk without opening it; nil where what is on it decides.
+    public static func triage(_ disk: Disk, _ rule: Rule) -> Inspection? {
+        if disk.isEmpty { return Inspection(disk, .missing, "no medium in it") }
+        return disk.refusal(minimumBytes: rule.minimumBytes, isTold: rule.isTold).map { Inspection(disk, .refused, $0) }
+    }
+
     /// Looks at what is on a disk.
     static func look(at disk: Disk, _ rule: Rule) -> Inspection {
-        if let reason = disk.refusal(minimumBytes: rule.minimumBytes, isTold: rule.isTold) { return Inspection(disk, .refused, reason) }
-        if disk.carriesLease { return Inspection(disk, .inUse, "in use by this lease", volume: volume(at: disk.node)) }
+        if let found = triage(disk, rule) { return found }
+        if disk.carriesLease { return Inspection(disk, .inUse, "in use by the lease of this device", volume: volume(at: disk.node)) }
         do throws(StorageError) { return try contents(of: disk) } catch {
             return Inspection(disk, error.code == EWOULDBLOCK ? .busy : .unreadable, error.message)
         }

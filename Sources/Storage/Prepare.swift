@@ -31,7 +31,7 @@ extension Volume {
 
     /// Unlocks, checks and mounts what is on the drive; nothing where it is mounted already.
     public func open() throws(StorageError) {
-        if Mounts.at(mountPoint) != nil { return }
+        if Mounts.at(mountPoint) != nil { return try vault.makePlace() }
         if isEncrypted {
             if !Luks.isOpen(mapperName) {
                 let key = try system { () throws(SystemError) in try Files.read(keyPath, limit: 1_024) }
@@ -50,6 +50,7 @@ extension Volume {
     /// Ends what still holds the drive, unmounts it and what is mounted in it, and locks it. Nothing where it is closed already. An error
     /// where anything still uses the drive afterwards.
     public func close() throws(StorageError) {
+        try vault.closeByForce()
         for attempt in 0..<20 {
             var isLeft = false
             for entry in Mounts.within(mountPoint) where umount2(entry.point, Int32(UMOUNT_NOFOLLOW)) != 0 { isLeft = true }
@@ -137,5 +138,6 @@ extension Volume {
             guard CLinux.mount(device, mountPoint, "ext4", flags, options) == 0 else { throw .last("mount " + device) }
             guard chmod(mountPoint, 0o711) == 0 else { throw .last("chmod " + mountPoint) }
         }
+        try vault.makePlace()
     }
 }

@@ -6,6 +6,8 @@ public struct Selection: Equatable, Sendable {
         public let drive: Inspection
         /// Why, in words for its owner.
         public let reason: String
+        /// Whether it is only not needed: nothing is wrong with it.
+        public let isSpare: Bool
     }
 
     /// The drive that is taken.
@@ -14,13 +16,15 @@ public struct Selection: Equatable, Sendable {
     public let left: [Left]
 
     /// The drive of the running lease wins, then one that the journal claims (in that order), then the one chosen before, then the largest.
-    public init(_ found: [Inspection], claims: [String], chosen: String?, adoptsAny: Bool) {
+    /// A quarantined one is taken only where there is no other.
+    public init(_ found: [Inspection], claims: [String], quarantined: [String] = [], chosen: String?, adoptsAny: Bool) {
         let twins = Self.twins(found)
         func mayBeTaken(_ drive: Inspection) -> Bool {
             !twins.contains(drive.identity) && drive.mayBeTaken(claims: claims, adoptsAny: adoptsAny)
         }
         func rank(_ drive: Inspection) -> Int {
             if drive.verdict == .inUse { return 0 }
+            if quarantined.contains(drive.identity) { return 2_000 }
             if let place = claims.firstIndex(of: drive.identity) { return 1 + place }
             return drive.identity == chosen ? 1_000 : 1_001
         }
@@ -35,10 +39,10 @@ public struct Selection: Equatable, Sendable {
         left = found.indices.filter { $0 != index }.map { place in
             let drive = found[place]
             if twins.contains(drive.identity) {
-                return Left(drive: drive, reason: "another drive says that it is the same: " + drive.identity)
+                return Left(drive: drive, reason: "another drive says that it is the same: " + drive.identity, isSpare: false)
             }
-            guard mayBeTaken(drive) else { return Left(drive: drive, reason: Self.words(drive)) }
-            return Left(drive: drive, reason: "not needed beside " + (taken?.path ?? "another"))
+            guard mayBeTaken(drive) else { return Left(drive: drive, reason: Self.words(drive), isSpare: false) }
+            return Left(drive: drive, reason: "not needed beside " + (taken?.path ?? "another"), isSpare: true)
         }
     }
 

@@ -57,11 +57,14 @@ struct LoopDevice: ~Copyable {
     /// For reading and writing.
     init(file: String) throws(SystemError) { try self.init(file, isReadOnly: false) }
 
+    /// For the vault: with sectors of 4 KiB and, where the file allows it, without a second copy of its data in memory.
+    init(vault file: String) throws(SystemError) { try self.init(file, isReadOnly: false, sectorsOf4KiB: true) }
+
     /// Only for reading: the kernel itself refuses every write.
     init(readOnly file: String) throws(SystemError) { try self.init(file, isReadOnly: true) }
 
     /// LOOP_CTL_GET_FREE and LOOP_CONFIGURE; tries again where another process takes the free one first.
-    private init(_ file: String, isReadOnly: Bool) throws(SystemError) {
+    private init(_ file: String, isReadOnly: Bool, sectorsOf4KiB: Bool = false) throws(SystemError) {
         let access = isReadOnly ? O_RDONLY : O_RDWR
         let control = try FileDescriptor.open("/dev/loop-control", O_RDWR)
         let backing = try FileDescriptor.open(file, access)
@@ -70,7 +73,7 @@ struct LoopDevice: ~Copyable {
             guard number >= 0 else { throw .last("LOOP_CTL_GET_FREE") }
             let path = "/dev/loop\(number)"
             let loop = try FileDescriptor.open(path, access)
-            if clinux_loop_attach(loop.raw, backing.raw, file, isReadOnly) == 0 {
+            if clinux_loop_attach(loop.raw, backing.raw, file, isReadOnly, sectorsOf4KiB) == 0 {
                 self.path = path
                 handle = loop
                 return
@@ -110,6 +113,9 @@ public enum Mounts {
 
     /// Every mount of this process's namespace, in the order they were made.
     public static func all() -> [Entry] { read("/proc/self/mountinfo") }
+
+    /// Every mount that a process sees, in the order they were made.
+    static func all(of process: String) -> [Entry] { read("/proc/" + process + "/mountinfo") }
 
     /// What is mounted at a folder, nil where nothing is.
     public static func at(_ point: String) -> Entry? { all().last { $0.point == point } }

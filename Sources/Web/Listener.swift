@@ -41,6 +41,9 @@ public struct ListenAddress: Equatable, Sendable {
         return descriptor
     }
 
+    /// Listens, and stops at once: whether it can be listened on.
+    public func probe() throws(SystemError) { _ = try listen() }
+
     /// The port that a listening socket got.
     func port(of descriptor: borrowing FileDescriptor) throws(SystemError) -> UInt16 {
         let port = clinux_bound_port(descriptor.raw)

@@ -25,6 +25,8 @@ final class Drives {
     struct Needs {
         /// The drives that the journal claims.
         var claims: [String]
+        /// Those of them that are quarantined.
+        var quarantined: [String] = []
         /// Whether the drive that is ready is being used: then no other takes its place.
         var isInUse: Bool
     }
@@ -40,9 +42,12 @@ final class Drives {
     /// The drives that are not taken, and why.
     private(set) var left: [Selection.Left] = []
     private var told: [Told] = []
+    private var toldReason: String?
     private var isLooking = false
     private var isWantedAgain = false
-    private var timer: EventLoop.Token?
+    /// Whether the look that is under way began before the drive in use was pulled: it may have seen it still.
+    private var isOutdated = false
+    private var next: (moment: Int64, timer: EventLoop.Token)?
 
     private struct Told: Equatable {
         let path: String
@@ -93,6 +98,7 @@ final class Drives {
         let news = monitor?.receive() ?? []
         if let chosen, news.contains(where: { $0.isGone && $0.node == chosen.node }) {
             forget("it was unplugged")
+            isOutdated = isLooking
             tell(.changed)
         }
         // News of mappings and loop devices is about our own work, or somebody else's; a look at every one would never end.
@@ -100,37 +106,40 @@ final class Drives {
         if news.isEmpty || news.contains(where: { !$0.isVirtual || ours.contains($0.node) }) { look(in: Self.settling) }
     }
 
+    /// The first of several says when: news that never ends must not put the look off for ever.
     private func look(in milliseconds: Int64) {
-        loop.cancel(timer)
-        timer = loop.after(milliseconds: milliseconds) { [self] in look() }
+        let moment = Clock.bootNanoseconds() + milliseconds * 1_000_000
+        if let next, next.moment <= moment { return }
+        loop.cancel(next?.timer)
+        next = (moment, loop.at(moment) { [self] in look() })
     }
 
     /// Looks at all drives now, or once more when the look that is under way has ended.
     func look() {
-        loop.cancel(timer)
-        timer = nil
+        loop.cancel(next?.timer)
+        next = nil
         guard !isLooking else {
             isWantedAgain = true
             return
         }
         isLooking = true
+        var limit: EventLoop.Token?
         let child = loop.run(Command([Invocation.programPath(), "storage", "list", "--json"] + layout.arguments)) { [self] outcome in
+            loop.cancel(limit)
             isLooking = false
-            if let found = InspectionText.readList(outcome) { take(found) }
-            if isWantedAgain {
-                isWantedAgain = false
-                look(in: Self.settling)
-            } else if timer == nil, let pause {
-                look(in: pause)
-            }
+            if !isOutdated, let found = InspectionText.readList(outcome) { take(found) }
+            isOutdated = false
+            if isWantedAgain { look(in: Self.settling) } else if let pause { look(in: pause) }
+            isWantedAgain = false
         }
-        loop.after(milliseconds: Self.longestLook) { [self] in loop.signal(child, SIGKILL) }
+        limit = loop.after(milliseconds: Self.longestLook) { [self] in loop.signal(child, SIGKILL) }
     }
 
     /// When to look again without news, milliseconds: what makes a drive free again (an unmount, a wipe of a file) is not always told.
     private var pause: Int64? {
         if chosen != nil { return monitor == nil ? 5_000 : nil }
-        return config.drive.path == nil && monitor != nil ? 30_000 : 5_000
+        let isSlow = config.drive.path == nil && monitor != nil && !left.contains { $0.drive.verdict == .busy }
+        return isSlow ? 30_000 : 5_000
     }
 
     private func take(_ looked: [Inspection]) {
@@ -142,12 +151,21 @@ final class Drives {
         if let chosen, !found.contains(where: { Self.isSame($0, chosen.drive) }) { forget("it is not there any more") }
         let needs = needs()
         let selection = Selection(
-            found, claims: needs.claims, chosen: chosen?.drive.identity, adoptsAny: config.drive.adoptsAny)
-        let keepsChosen = chosen != nil && (needs.isInUse || selection.taken.map { !needs.claims.contains($0.identity) } ?? true)
-        if !keepsChosen, let taken = selection.taken, taken.identity != chosen?.drive.identity { choose(taken) }
+            found, claims: needs.claims, quarantined: needs.quarantined, chosen: chosen?.drive.identity, adoptsAny: config.drive.adoptsAny)
+        if !keepsChosen(beside: selection.taken, needs), let taken = selection.taken, taken.identity != chosen?.drive.identity {
+            choose(taken)
+        }
         left = selection.left.filter { isOfInterest($0.drive) && $0.drive.path != chosen?.drive.path }
         tellOfLeft()
-        if left != before { tell(.changed) }
+        if left != before || reason != toldReason { tell(.changed) }
+        toldReason = reason
+    }
+
+    /// Whether the drive that is ready stays the one: while it is used, and else unless the journal claims another, or it is quarantined.
+    private func keepsChosen(beside taken: Inspection?, _ needs: Needs) -> Bool {
+        guard let chosen else { return false }
+        guard !needs.isInUse, let taken else { return true }
+        return !needs.claims.contains(taken.identity) && !needs.quarantined.contains(chosen.drive.identity)
     }
 
     private static func isSame(_ found: Inspection, _ chosen: Inspection) -> Bool {
@@ -167,15 +185,17 @@ final class Drives {
         tell(.gone(identity: gone.drive.identity, reason: reason))
     }
 
-    /// The machine's own disks are nobody's business, unless its owner named one.
+    /// The machine's own disks and the empty slots of a card reader are nobody's business, unless its owner named one.
     private func isOfInterest(_ drive: Inspection) -> Bool {
         if let path = config.drive.path { return drive.path == path }
-        return drive.isUSB
+        return drive.isUSB && drive.verdict != .missing
     }
 
     private func tellOfLeft() {
         let now = left.map { Told(path: $0.drive.path, identity: $0.drive.identity, reason: $0.reason) }
-        for (place, entry) in now.enumerated() where !told.contains(entry) { tell(.left(left[place].drive, reason: entry.reason)) }
+        for (place, entry) in now.enumerated() where !told.contains(entry) && !left[place].isSpare {
+            tell(.left(left[place].drive, reason: entry.reason))
+        }
         told = now
     }
 }

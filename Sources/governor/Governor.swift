@@ -25,6 +25,8 @@ let version = "0.1.0"
         case "run": try RunCommand.run(try Options(rest, valued: Layout.options, plain: ["--debug"]))
         case "halt": try HaltCommand.run(try Options(rest, valued: Layout.options))
         case "status": try StatusCommand.run(try Options(rest, valued: Layout.options, plain: ["--json"]))
+        case "storage" where rest.first == "vault":
+            try VaultCommand.run(try Options(rest.dropFirst(), valued: Layout.options + ["--pause"], plain: ["--close"]))
         case "storage":
             try StorageCommand.run(
                 try Options(

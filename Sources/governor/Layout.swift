@@ -49,6 +49,27 @@ struct Layout {
     var lockPath: String { runFolder + "/governor.lock" }
     var storageLockPath: String { runFolder + "/storage.lock" }
     var mountPoint: String { runFolder + "/drive" }
+    /// The folder that the renter's machine sees as /run/sublet; the folder, not the socket, so that a new governor's socket is seen too.
+    var vaultFolder: String { runFolder + "/vault" }
+    var vaultSocket: String { vaultFolder + "/vault.sock" }
+    /// How many wrong passphrases came in a row.
+    var vaultPatiencePath: String { runFolder + "/vault.patience" }
+    /// The user number of the renter's account in its machine: the first that useradd gives.
+    static let renter: UInt32 = 1_000
+
+    /// Who the root of the engine's containers is outside: dockerd names its data folder by user and group (`--userns-remap`).
+    var remapped: [UInt32] {
+        Files.names(in: engineFolder).compactMap { name in
+            let parts = name.split(separator: ".").map { UInt32($0) }
+            guard parts.count == 2, let user = parts[0], parts[1] != nil, user >= 1_000 else { return nil }
+            return user
+        }
+    }
+
+    var engineFolder: String { mountPoint + "/engine" }
+
+    func vault(_ config: Config) -> Vault { Vault(drive: mountPoint, mapperName: config.network.bridge + "-vault") }
+
     /// The renter's account; only this lease's key can read it.
     var accountPath: String { mountPoint + "/account.json" }
 
@@ -84,7 +105,8 @@ struct Layout {
     func engineSettings(_ config: Config) -> EngineSettings {
         let processors = Measured.processors()
         return EngineSettings(
-            runFolder: runFolder, dataRoot: mountPoint + "/engine", bridge: config.network.bridge,
+            runFolder: runFolder, dataRoot: engineFolder, doorFolder: vaultFolder, vaultFolder: mountPoint + "/vault",
+            bridge: config.network.bridge,
             containerAddress: config.network.subnet.container, baseImage: baseImage,
             memoryMiB: config.limits.memoryMiB ?? max(64, Measured.memoryMiB() * 3 / 4),
             milliProcessors: min(config.limits.milliProcessors ?? .max, processors * 1_000), pids: config.limits.pids,

@@ -6,6 +6,7 @@ import JSON
 import Platform
 import Protocol
 import Storage
+import VaultProtocol
 
 /// `governor selftest [--offline]`: proves the program on the board it was built for. It runs under qemu-user too.
 enum Selftest {
@@ -30,7 +31,8 @@ enum Selftest {
     private static var tests: [(String, () -> String?)] {
         [
             ("time_t and off_t have 64 bits", sizes), ("JSON", json), ("journal on a file", journal), ("lifecycle", lifecycle),
-            ("seal", seal), ("LUKS2 header on a file", header),
+            ("seal", seal), ("vault's messages", vaultMessages), ("LUKS2 header on a file", header),
+            ("disks through udev", disks),
         ]
     }
 
@@ -64,6 +66,21 @@ enum Selftest {
         } catch { return error.message }
     }
 
+    /// Every disk has a number that the kernel gives to its node too; a file is one of its size.
+    private static func disks() -> String? {
+        withFolder { folder throws(SystemError) in
+            try Files.replace(folder + "/drive", with: [1, 2, 3])
+            let finder = Finder(mapping: "sublet-selftest", mountPoint: folder)
+            do throws(StorageError) {
+                for disk in try finder.disks() where Files.exists(disk.node) {
+                    guard try finder.disk(at: disk.node)?.bytes == disk.bytes else { return disk.node + " is not found by its node" }
+                }
+                let file = try finder.disk(at: folder + "/drive")
+                return file?.kind == .file && file?.bytes == 3 ? nil : "a file is not found"
+            } catch { return error.message }
+        }
+    }
+
     private static func journal() -> String? {
         withFolder { folder throws(SystemError) in
             var journal = Journal()
@@ -93,6 +110,21 @@ enum Selftest {
     private static func seal() -> String? {
         let code = hexText(Crypto.authenticationCode(key: Array("Jefe".utf8), Array("what do ya want for nothing?".utf8)))
         return code == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843" ? nil : "RFC 4231, case 2: found " + code
+    }
+
+    /// Locked memory, and a request there and back.
+    private static func vaultMessages() -> String? {
+        do throws(SystemError) {
+            var passphrase = try LockedBytes(capacity: 16)
+            for byte in "passphrase".utf8 { passphrase.append(byte) }
+            let frame = try VaultRequest.frame(.open, size: 0, passphrase: passphrase)
+            var body = try LockedBytes(capacity: frame.count)
+            body.append(frame, from: 4)
+            do throws(VaultWireError) {
+                let request = try VaultRequest(body)
+                return request.verb == .open && request.passphrase.equals(passphrase) ? nil : "came back different"
+            } catch { return error.message }
+        } catch { return error.message }
     }
 
     private static func header() -> String? {

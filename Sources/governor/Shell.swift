@@ -23,6 +23,7 @@ final class Shell {
     private(set) var engine: Engine?
     private(set) var tunnel: Tunnel?
     let world: World
+    private var vault: VaultDoor?
 
     private var events: [Event] = []
     private var actions: [Action] = []
@@ -52,6 +53,8 @@ final class Shell {
         engine = Engine(
             loop: loop, settings: layout.engineSettings(config), account: { AccountFile.read(layout.accountPath) },
             tell: { [self] news in heard(news) })
+        vault = VaultDoor(loop: loop, layout: layout, config: config) { [self] note in write(note) }
+        world.vault = vault
         drives = Drives(loop: loop, layout: layout, config: config) { [self] news in heard(news) }
         world.engine = engine
         world.tunnel = tunnel
@@ -65,7 +68,9 @@ final class Shell {
     /// Tells the core that the program runs, and looks for the drive.
     func start() {
         feed(.started)
-        drives?.start { [self] in Drives.Needs(claims: core.journal.claims, isInUse: usesDrive) }
+        drives?.start { [self] in
+            Drives.Needs(claims: core.journal.claims, quarantined: core.journal.quarantined, isInUse: usesDrive)
+        }
         receipts.send()
     }
 
@@ -120,6 +125,7 @@ final class Shell {
         case .startContainer(let lease): startContainer(lease)
         case .authorize(let keys): engine?.authorize(keys)
         case .openTunnel(let target): tunnel?.open(target)
+        case .tellWaiting(let reason): tellWaiting(reason)
         case .tearDown: world.tearDown()
         case .destroyKey: destroyKey()
         case .erase(_, let drive):
@@ -193,6 +199,19 @@ final class Shell {
         }
     }
 
+    private func tellWaiting(_ reason: String) {
+        loop.cancel(message)
+        message = market.wait(WaitRequest(reason: reason)) { [self] reply in
+            switch reply {
+            case .answer(let answer):
+                feed(.waitingHeard(checkInSeconds: answer.checkInSeconds))
+                receipts.send()
+            case .refused(let refusal): feed(.waitingUnheard(refusal.code.rawValue + ": " + refusal.message))
+            case .failed(let reason): feed(.waitingUnheard(reason))
+            }
+        }
+    }
+
     // MARK: Drive, engine, tunnel
 
     private func heard(_ news: DriveNews) {
@@ -209,7 +228,9 @@ final class Shell {
         case .left(let drive, let reason):
             let isThere = drive.verdict != .missing
             write(Note(isThere ? .driveForeign : .driveGone, ["drive": drive.identity, "path": drive.path, "reason": reason]))
-        case .changed: publish()
+        case .changed:
+            publish()
+            if let reason = drives?.reason { feed(.driveWanted(reason)) }
         }
     }
 
@@ -220,7 +241,8 @@ final class Shell {
         case .waiting(let held): held?.drive == drive
         case .registering, .preparing, .building, .offered, .leased: true
         case .suspended(let tenancy): tenancy.drive == drive
-        case .erasing(let erasure), .quarantined(let erasure): erasure.drive == drive
+        case .erasing(let erasure): erasure.drive == drive
+        case .quarantined: false
         }
     }
 
@@ -277,7 +299,10 @@ final class Shell {
         progress = nil
         switch result {
         case .success(let report): feed(.erased(report))
-        case .failure(let trouble): feed(.eraseFailed(trouble.reason))
+        case .failure(let trouble):
+            feed(.eraseFailed(trouble.reason))
+            // Another drive may be there that can serve.
+            drives?.look()
         }
     }
 
@@ -295,6 +320,7 @@ final class Shell {
         case .engineDown(let reason): write(Note(.engineDown, ["reason": reason]))
         case .containerUp:
             progress = nil
+            vault?.open()
             feed(.containerUp)
         case .containerDown(let reason): feed(.containerDown(reason))
         case .climbed(let rung, let milliseconds): noteStep("engine-" + rung, milliseconds)

@@ -22,6 +22,7 @@ struct Status {
         add("lease", core.journal.lease?.text)
         if let expires = core.journal.expires { members.append(.init("expires", .integer(expires.seconds))) }
         add("drive", core.drive?.identity)
+        add("drivePath", core.drive == nil ? nil : shell.world.drive?.path)
         if let drives = shell.drives {
             add("driveReason", drives.reason)
             members.append(.init("drivesLeft", .array(drives.left.prefix(16).map { Self.json($0) })))
@@ -103,7 +104,7 @@ enum StatusCommand {
         show("lamp", text("lamp").map { $0 + " (" + (text("lampMeaning") ?? "") + ")" })
         show("lease", text("lease"))
         show("expires", json["expires"]?.whole.map { utcText($0) })
-        show("drive", text("drive") ?? text("driveReason"))
+        show("drive", text("drive").map { $0 + (text("drivePath").map { " (" + $0 + ")" } ?? "") } ?? text("driveReason"))
         if case .array(let left)? = json["drivesLeft"] {
             for drive in left {
                 let size = drive["bytes"]?.whole.map { " (\($0 >> 20) MiB)" } ?? ""

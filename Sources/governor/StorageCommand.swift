@@ -124,7 +124,10 @@ struct StorageCommand {
         let known = KnownDrivesFile.read(layout.knownDrivesPath)
         let now = KnownDrive.remembering(KnownDrive(identity: found.identity, volume: volume), in: known)
         guard now != known else { return }
-        try system(otherwise: .failed) { () throws(SystemError) in try KnownDrivesFile.write(now, layout.knownDrivesPath) }
+        try system(otherwise: .failed) { () throws(SystemError) in
+            try Files.makeFolder(layout.stateFolder, mode: 0o700)
+            try KnownDrivesFile.write(now, layout.knownDrivesPath)
+        }
     }
 
     /// Runs a step; its error as the command's.

@@ -72,8 +72,7 @@ enum StorageListCommand {
     }
 
     private static func triage(_ disk: Disk, _ rule: Inspect.Rule) -> Inspection {
-        if let reason = disk.refusal(minimumBytes: rule.minimumBytes, isTold: rule.isTold) { return Inspection(disk, .refused, reason) }
-        return Inspection(disk, .busy, "")
+        Inspect.triage(disk, rule) ?? Inspection(disk, .busy, "")
     }
 
     private static func other(_ disk: Disk) -> Inspection { Inspection(disk, .refused, "\"storage.path\" names another") }

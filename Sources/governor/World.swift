@@ -51,6 +51,7 @@ final class World {
     var drive: Inspection?
     var engine: Engine?
     var tunnel: Tunnel?
+    var vault: VaultDoor?
     var onProgress: (Progress?) -> Void = { _ in }
     /// A step's name and how long it took, milliseconds.
     var onStep: (String, Int64) -> Void = { _, _ in }
@@ -115,6 +116,7 @@ final class World {
     }
 
     private func endServices() {
+        enqueue("vault-shut") { [self] done in if let vault { vault.close(done) } else { done() } }
         enqueue("tunnel-close") { [self] done in if let tunnel { tunnel.close(done) } else { done() } }
         enqueue("engine-stop") { [self] done in if let engine { engine.stop(done) } else { done() } }
         enqueue("fence-lower") { [self] done in runAll(layout.fence(config).lowering) { _ in done() } }

@@ -18,6 +18,8 @@ func serveDevices(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     guard UnixTime.sane.contains(Clock.unixSeconds()) else {
         throw CommandFailure(.configuration, "the clock of this machine says \(utcText(Clock.unixSeconds())); set it first (NTP)")
     }
+    // Before a ledger is made: a port that is taken changes nothing.
+    do throws(SystemError) { try address.probe() } catch { throw refusal(to: address, error) }
     let (database, world) = try openLedger(options)
     try setRules(options, database)
     clinux_ignore_pipe_signal()
@@ -29,7 +31,7 @@ func serveDevices(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     let server: WebServer
     do throws(SystemError) {
         server = try WebServer(address, limits: limits, tickMilliseconds: 2_000, handler: door)
-    } catch { throw CommandFailure(error, otherwise: .unavailable) }
+    } catch { throw refusal(to: address, error) }
     log.write(.info, .ready, [LogField("listen", address.text(port: server.port)), LogField("data", options.dataFolder)])
     while true {
         let signal = try system(otherwise: .failed) { () throws(SystemError) in try server.serve(until: signals) }
@@ -93,4 +95,12 @@ func openLedgerToRead(_ options: Options) throws(CommandFailure) -> Database {
     let path = options.dataFolder + "/market.db"
     guard Files.exists(path) else { throw CommandFailure(.unavailable, "there is no market at \(options.dataFolder); see --data") }
     return try carried { () throws(MarketError) in try Database(readingOnly: path) }
+}
+
+/// Why an address can't be listened on, and what to do about it.
+private func refusal(to address: ListenAddress, _ error: SystemError) -> CommandFailure {
+    guard error.code == EADDRINUSE else { return CommandFailure(error, otherwise: .unavailable) }
+    return CommandFailure(
+        .unavailable,
+        "port \(address.port) is taken by another program (ss -ltnp shows which); end that one, or choose another port with --listen")
 }

@@ -12,8 +12,9 @@ import shutil
 import pytest
 import world
 from house import data_pieces
+from ports import Occupant, free_port_range
 from traces import mount_points
-from world import Device, Workspace, run, wait_for
+from world import Device, Market, Workspace, run, wait_for
 
 MIB = 1 << 20
 
@@ -79,6 +80,59 @@ def test_it_must_be_root(new_device):
     must_say(end_of(device, ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")), 77, "must be root", "sudo")
     must_be_untouched(device)
     assert not device.drive.exists()
+
+
+def end_of_market(space, data, port, *words):
+    return run(*words, space.programs / "market", "serve", "--data", data, "--listen", f"127.0.0.1:{port}", check=False, timeout=30)
+
+
+def test_a_market_without_its_port(space):
+    """Its port is taken: 69, which port and what to do; no ledger is made."""
+    data, port = space.disk / "no-port", space.port()
+    occupant = Occupant(port)
+    try:
+        must_say(end_of_market(space, data, port), 69, f"port {port} is taken by another program", "--listen")
+    finally:
+        occupant.remove()
+    assert not data.exists()
+
+
+def test_a_market_without_its_folder(space):
+    """A folder that it may not make: 77, and which."""
+    data = space.disk / "locked" / "market"
+    data.parent.mkdir(mode=0o700)
+    somebody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    must_say(end_of_market(space, data, space.port(), *somebody), 77, str(data), "Permission denied")
+    assert not data.exists()
+
+
+def test_a_market_without_free_ports(space, new_device):
+    """A tunnel host whose three ports other programs hold: the device says why it is not granted a lease, formats nothing, and goes on
+    by itself when they are free."""
+    first, last = free_port_range(3)
+    market = Market(space)
+    market.command("owner", "add", "olga")
+    config = json.loads(market.command("device", "add", "--owner", "olga", "--name", "d", "--server", market.url).stdout)
+    key = space.folder / "tunnel-host"
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+    market.command(
+        "tunnel", "add", "--host", "127.0.0.1", "--user", "tunnel", "--host-key-file", f"{key}.pub", "--bind", "127.0.0.1",
+        "--ports", f"{first}-{last}", "--local")
+    occupants = [Occupant(port) for port in range(first, last + 1)]
+    market.start()
+    device = new_device()
+    device.config.update(config)
+    device.write_config()
+    try:
+        device.start()
+        assert "no tunnel host has three free ports" in device.wait_event("lease.registration-failed", seconds=60)
+        assert device.journal()["stage"] == "registering" and not device.events("storage.ready")
+    finally:
+        for occupant in occupants:
+            occupant.remove()
+    device.wait_event("lease.registered", seconds=60)
+    device.end()
+    market.end()
 
 
 NEEDED = {

@@ -126,7 +126,6 @@ import Testing
         ("not a USB disk", false, { $0.isUSB = false }),
         (nil, true, { $0.isUSB = false }),
         ("read-only", true, { $0.isReadOnly = true }),
-        ("no medium in it", false, { $0.bytes = 0 }),
         ("smaller than 1 GiB", false, { $0.bytes = (1 << 30) - 512 }),
         (nil, false, { $0.bytes = 1 << 30 }),
         ("not a disk", true, { $0.kind = .other }),
@@ -142,6 +141,16 @@ import Testing
         change(&disk)
         let found = disk.refusal(minimumBytes: 1 << 30, isTold: isTold)
         #expect(reason == nil ? found == nil : found?.hasPrefix(reason ?? "") == true)
+    }
+
+    @Test func `a reader without a card is missing its medium`() {
+        let rule = Inspect.Rule(minimumBytes: 1 << 30, isTold: false, newFileBytes: nil)
+        var disk = Disk(node: "/dev/sdx", identity: "serial:x", bytes: 0)
+        #expect(Inspect.triage(disk, rule)?.verdict == .missing)
+        disk.bytes = 8 << 30
+        #expect(Inspect.triage(disk, rule) == nil)
+        disk.uses = [.mounted("/")]
+        #expect(Inspect.triage(disk, rule)?.verdict == .refused)
     }
 
     @Test func `the size that is asked for is named`() {

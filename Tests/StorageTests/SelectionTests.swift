@@ -35,6 +35,14 @@ import Testing
         #expect(Self.taken([Self.drive("a"), Self.drive("b", gib: 16)], claims: ["serial:a"], chosen: "serial:b") == "/dev/a")
     }
 
+    @Test func `a quarantined one is taken only where there is no other`() {
+        let found = [Self.drive("a", gib: 16), Self.drive("b")]
+        func taken(_ found: [Inspection]) -> String? {
+            Selection(found, claims: ["serial:a"], quarantined: ["serial:a"], chosen: "serial:a", adoptsAny: false).taken?.path
+        }
+        #expect(taken(found) == "/dev/b" && taken([found[0]]) == "/dev/a")
+    }
+
     @Test func `claims count in their order`() {
         #expect(Self.taken([Self.drive("a"), Self.drive("b")], claims: ["serial:b", "serial:a"]) == "/dev/b")
     }

@@ -543,14 +543,14 @@ CHAPTERS = {
 }
 
 
-def main():
+def main(chapters):
     chapter, *words = sys.argv[1:]
     # Nothing in here may change the host's files.
     for share in (world.ROOT, world.BIN, "/base"):
-        run("mount", "-o", "remount,ro", share)
+        run("mount", "-o", "remount,bind,ro", share)
     here = World(erase=words[0] if chapter == "other-method" else None)
     try:
-        CHAPTERS[chapter](here, *words)
+        chapters[chapter](here, *words)
     except Exception as trouble:  # whatever it was: tell all that is known
         say(f"FAILED: {trouble}")
         here.trouble()
@@ -559,4 +559,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(CHAPTERS))

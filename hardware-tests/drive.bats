@@ -1,0 +1,241 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2030,SC2031 # each test has variables of its own, and means to
+# USB drives that come and go under a real kernel and a real udev: what is taken, what is left alone, what is finished later. The
+# drives are images, plugged into the slow rig; market, tunnel server and device run in the guest. As root, after `make build`.
+#
+#   bats --tap hardware-tests/drive.bats                  up to the first offer
+#   SUBLET_LONG=1 bats --tap hardware-tests/drive.bats    and a lease whose drive is pulled
+#
+# The tests are one story on one machine: each goes on where the one before left. Only `boot`, `board` and `usb` below
+# know that it is a rig.
+
+setup_file() {
+    [[ $(id -u) == 0 ]] || skip "must run as root"
+    local program
+    for program in qemu-system-x86_64 linux.uml mmdebstrap mkfs.vfat mcopy cryptsetup; do
+        command -v "$program" >/dev/null || skip "needs $program: run board/host/needs vm rig test"
+    done
+    PROJECT=$(cd "$BATS_TEST_DIRNAME/.." && pwd -P)
+    export PROJECT STORY=$BATS_FILE_TMPDIR/story TMPDIR=$BATS_FILE_TMPDIR
+    mkdir -p "$STORY"/{programs,base,io}
+    # Copies: nobody builds them anew while the story is told.
+    cp "${SUBLET_BIN:-$PROJECT/.build/release}"/{governor,market} "$STORY/programs/"
+    "$PROJECT/hardware-tests/drive/thin-base" "$("$PROJECT/board/base-image" "$(dpkg --print-architecture)")" "$STORY/base/base.tar"
+    "$PROJECT/hardware-tests/slow-rig/root" >/dev/null
+    make_photos
+    fingerprint photos >"$STORY/photos.before"
+    boot
+}
+
+teardown_file() {
+    [[ ! -e $STORY/rig ]] || kill -TERM "$(<"$STORY/rig")" 2>/dev/null || true
+}
+
+setup() {
+    [[ ! -e $STORY/broken ]] || skip "the story ended before"
+    cd "$STORY" || return 1
+}
+
+teardown() {
+    [[ -n ${BATS_TEST_COMPLETED-} ]] || : >"$STORY/broken"
+}
+
+# A stick with a FAT file system and photos, as a camera leaves it.
+make_photos() {
+    local number
+    truncate -s 3G "$STORY/photos"
+    mkfs.vfat -n HOLIDAY "$STORY/photos" >/dev/null
+    for number in 1 2 3; do
+        head -c 2000000 /dev/urandom >"$STORY/photo-$number.jpg"
+        mcopy -i "$STORY/photos" "$STORY/photo-$number.jpg" ::
+    done
+}
+
+# Boots the board, with the photos plugged in before its kernel runs.
+boot() {
+    "$PROJECT/hardware-tests/slow-rig/run" --timeout 3000 --qmp "$STORY/qmp" --kernel-log "$STORY/kernel.log" --disk "$STORY/card:1G" \
+        --share "$PROJECT:/project" --share "$STORY/programs:/programs" --share "$STORY/base:/base" --share "$STORY/io:/io" -- \
+        env PYTHONDONTWRITEBYTECODE=1 SUBLET_BIN=/programs python3 /project/hardware-tests/drive/drive_on_board.py /io /dev/vda \
+        >"$STORY/out" 2>&1 3>&- &
+    echo $! >"$STORY/rig"
+    usb plug photos --serial PHOTOS
+}
+
+# The hand at the board's sockets.
+usb() {
+    local words=()
+    # Drives are named by their files here.
+    for word in "$@"; do
+        if [[ -f $STORY/$word ]]; then words+=("$STORY/$word"); else words+=("$word"); fi
+    done
+    "$PROJECT/hardware-tests/slow-rig/usb" --qmp "$STORY/qmp" "${words[@]}"
+}
+
+# A step of the board's side; what it says becomes TAP comments, or the reason of the failure.
+board() { # board STEP [WORD...]
+    local number
+    number=$(($(cat "$STORY/orders" 2>/dev/null || echo 0) + 1))
+    echo "$number" >"$STORY/orders"
+    printf '%s\0' "$@" >"$STORY/io/order.new"
+    mv "$STORY/io/order.new" "$STORY/io/order-$number"
+    until [[ -e $STORY/io/done-$number ]]; do
+        kill -0 "$(<"$STORY/rig")" 2>/dev/null || { cat "$STORY/out"; echo "the board is gone"; return 1; }
+        sleep 0.1
+    done
+    if [[ $(<"$STORY/io/done-$number") == ok ]]; then
+        sed "s/^/# ${SECONDS} s  /" "$STORY/io/said-$number" >&3
+    else
+        cat "$STORY/io/said-$number"
+        return 1
+    fi
+}
+
+# Blank drives are files without one written block.
+blank() { # blank NAME SIZE
+    rm -f "$STORY/$1"
+    truncate -s "$2" "$STORY/$1"
+}
+
+is_blank() { cmp -n "$(stat -c %s "$STORY/$1")" "$STORY/$1" /dev/zero; }
+
+fingerprint() { sha256sum <"$STORY/$1"; }
+
+only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
+
+@test "none of our code: a stick, a UAS disk and a CD-ROM come and go, and udev tells of it" {
+    board udev-shows PHOTOS
+    blank volumes 1100M
+    blank disc 2M
+    usb plug volumes --serial STICK-1 --removable and plug disc --serial DISC-1 --cdrom
+    board udev-shows STICK-1
+    board udev-shows DISC-1
+    board with-volumes STICK-1
+    usb unplug STICK-1 and plug volumes --serial SSD-01 --uas
+    board udev-shows SSD-01 uas
+    usb unplug SSD-01 and unplug DISC-1
+    board udev-forgets STICK-1 SSD-01 DISC-1
+}
+
+@test "a stick with photos, plugged before the kernel ran, and somebody's LUKS, plugged while the device starts: left alone, and said why" {
+    blank luks 1100M
+    echo secret | cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 luks -
+    fingerprint luks >luks.before
+    usb plug luks --serial LUKS-01
+    board start-device
+    board is-left PHOTOS foreign ERASE-THIS-DRIVE
+    board is-left LUKS-01 foreign crypto_LUKS
+    board waits
+}
+
+@test "a CD-ROM, a reader without a card, LVM, small and write-protected ones: left alone" {
+    blank small 512M
+    blank locked 2G
+    local name
+    for name in volumes small locked; do fingerprint "$name" >"$name.before"; done
+    usb plug disc --serial DISC-1 --cdrom and reader --serial READER-1 and plug volumes --serial LVM-01 and \
+        plug small --serial SMALL-1 and plug locked --serial LOCKED-1 --read-only
+    board is-left LVM-01 foreign gpt
+    board is-left SMALL-1 refused 'smaller than'
+    board is-left LOCKED-1 refused read-only
+    board is-left DISC-1 refused 'not a disk'
+    board list-agrees READER-1
+    board waits
+    usb unplug DISC-1 and unplug READER-1 and unplug LUKS-01 and unplug LVM-01 and unplug SMALL-1 and unplug LOCKED-1
+    board udev-forgets DISC-1 READER-1 LUKS-01 LVM-01 SMALL-1 LOCKED-1
+    for name in luks volumes small locked; do [[ $(fingerprint "$name") == "$(<"$name.before")" ]]; done
+}
+
+@test "told by path: the system's disk, the card and a mounted stick are refused; not one byte of the photos changed" {
+    board system-disks-refused
+    board mounted-refused PHOTOS
+    usb unplug PHOTOS
+    board udev-forgets PHOTOS
+    [[ $(fingerprint photos) == "$(<photos.before)" ]]
+}
+
+@test "long: LVM volumes that somebody uses: refused, even by path" {
+    only_long
+    usb plug volumes --serial LVM-01
+    board volumes used LVM-01
+    board is-left LVM-01 refused 'in use by'
+    board by-path-refused LVM-01 'in use by'
+    board volumes free LVM-01
+    usb unplug LVM-01
+    board udev-forgets LVM-01
+}
+
+@test "pulled while it is looked at, at several moments" {
+    local moment
+    for moment in 0 1 2 3 5; do
+        blank quick 2G
+        usb plug quick --serial QUICK-1
+        sleep "$moment"
+        usb unplug QUICK-1
+    done
+    board is-calm
+}
+
+@test "its owner puts ERASE-THIS-DRIVE on it: taken; pulled while it is prepared, and finished when it comes back" {
+    : >ERASE-THIS-DRIVE
+    mcopy -i photos ERASE-THIS-DRIVE ::
+    board mark
+    usb plug photos --serial PHOTOS
+    board is-taken PHOTOS
+    board stop-at formatting
+    usb unplug PHOTOS
+    board go-on
+    board is-lost PHOTOS
+    board mark
+    usb plug photos --serial PHOTOS --port 7
+    board is-prepared
+    usb unplug PHOTOS
+    board is-lost PHOTOS
+}
+
+@test "two blank ones at once: the larger is taken and offered without a hand; the other is named and stays blank" {
+    blank larger 3G
+    blank smaller 2G
+    board mark
+    usb plug smaller --serial SMALLER and plug larger --serial LARGER
+    board is-taken LARGER
+    board is-spare SMALLER 'not needed'
+    board is-offered LARGER
+    usb unplug SMALLER
+    is_blank smaller
+}
+
+@test "long: pulled in the middle of a lease: suspended; another drive in its place is not touched; back in another socket, it goes on" {
+    only_long
+    board rent
+    board mark
+    usb unplug LARGER
+    board is-suspended
+    blank other 3G
+    usb plug other --serial OTHER-1
+    board is-foreign OTHER-1
+    board mark
+    usb plug larger --serial LARGER --port 8
+    board is-back LARGER
+    usb unplug OTHER-1
+    is_blank other
+}
+
+@test "long: pulled while it is erased: the erase is finished when it comes back, before anything is offered" {
+    only_long
+    board mark
+    board end-lease
+    board stop-at erasing
+    usb unplug LARGER
+    board go-on
+    board is-calm
+    board key-is-gone
+    board mark
+    usb plug larger --serial LARGER
+    board is-erased LARGER
+}
+
+@test "it ends, and leaves nothing" {
+    board end
+    while kill -0 "$(<rig)" 2>/dev/null; do sleep 0.2; done
+    cat out
+}
