@@ -174,7 +174,7 @@ def opened(here):
     """a drive that fails, or has bad sectors where its key slots are, when it is opened: the lease waits; mended, it goes on"""
     wait_for("the lease to live", lambda: here.device.stage() == "live", 30)
     lease = here.device.journal()["lease"]
-    for spoil in (here.medium.fail, lambda: here.medium.spoil(*range(64, 1100))):
+    for spoil in (here.medium.fail, lambda: here.medium.spoil(*range(64, 72))):
         here.stop_all()
         spoil()
         offset = here.offset()
