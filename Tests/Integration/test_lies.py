@@ -228,6 +228,32 @@ def test_the_answer_to_another_device_changes_nothing(quick, paper_device):
     quick.must_go_on()
 
 
+def test_a_restart_keeps_the_market_clock(quick):
+    """A governor that was killed begins again and is told at once that the lease ran out long ago, by a clock that jumped: it has kept the
+    count, and does not believe it."""
+    device = quick.device
+    device.kill()
+    with quick.proxy.lying(jump):
+        device.start()
+        assert "expected the market's clock near" in device.wait_event("market.answer-refused", since=device.since, seconds=30)
+    wait_for("the container", lambda: device.status().get("container") == "up", 30)
+    quick.must_go_on()
+
+
+def test_after_a_boot_one_clock_ends_nothing(quick):
+    """The same without the kept count, as after a boot: the first answer says that the lease is over. It is asked for again, and goes on."""
+    device = quick.device
+    for lie in (jump, lambda request: request.changed(time=int(time.time()) + DAY, state="ended").sealed(request)):
+        device.kill()
+        (device.run_folder / "market-clock.json").unlink()
+        with quick.proxy.lying(lie):
+            device.start()
+            device.wait_event("market.clock-doubted", since=device.since, seconds=30)
+        device.wait_event("market.checked-in", since=device.since, seconds=30)
+        wait_for("the container", lambda: device.status().get("container") == "up", 30)
+        quick.must_go_on()
+
+
 def test_a_redirect_is_not_followed(quick):
     """A hotel's login page sends everybody elsewhere; a device's key does not go there."""
     since, count = len(quick.device.text()), len(quick.proxy.requests)

@@ -73,12 +73,14 @@ write_apt_options() {
 }
 
 # Runs mmdebstrap: one line of progress on a terminal, its log only if it fails. In a session of its own, so that a Ctrl-C is the
-# script's alone, which ends it without its noise (end_mmdebstrap). 75 where an index did not match the archive's Release file.
+# script's alone, which ends it without its noise (end_mmdebstrap). All that it makes on its way goes to the folder of the log. 75 where
+# an index did not match the archive's Release file.
 run_mmdebstrap() {
     log=$1
     shift
+    chmod 755 "${log%/*}" # apt downloads as a user of its own
     # Without the descriptors of who called us: mmdebstrap hands its own on by number, and sh knows none of two digits.
-    setsid nice mmdebstrap --verbose "$@" >"$log" 2>&1 </dev/null 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
+    TMPDIR=${log%/*} setsid nice mmdebstrap --verbose "$@" >"$log" 2>&1 </dev/null 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
     mmdebstrap=$!
     while kill -0 "$mmdebstrap" 2>/dev/null; do
         [ ! -t 2 ] || printf '\r\033[K%s: %s ' "$me" "$(mmdebstrap_step "$log")" >&2
@@ -100,10 +102,11 @@ mmdebstrap_step() {
         END { print doing == "" ? "starting" : doing " " count[doing] }' "$1"
 }
 
-# Ends an mmdebstrap that still runs; it takes its own mounts and folder away.
+# Ends an mmdebstrap that still runs. It and what it has started put signals off till they have time, so it is killed; its mounts are in
+# a namespace of its own, and its folder is in ours.
 end_mmdebstrap() {
     [ -n "${mmdebstrap-}" ] || return 0
-    kill -TERM -- "-$mmdebstrap" 2>/dev/null || true
+    kill -KILL "-$mmdebstrap" 2>/dev/null || true
     wait "$mmdebstrap" 2>/dev/null || true
     mmdebstrap=
     [ ! -t 2 ] || printf '\r\033[K' >&2
