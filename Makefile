@@ -95,7 +95,7 @@ lamp: needs-build ## draw the README's picture of the lamp anew
 	SUBLET_DRAW=1 swift test --filter LampPicture
 
 .PHONY: bench
-bench: needs-build needs-run needs-embedded needs-test needs-bench ## size, memory, speed, beside their peers
+bench: needs-build needs-run needs-embedded needs-test needs-rig needs-bench ## size, memory, speed, beside their peers
 	Tests/Bench/bench
 
 .PHONY: clean
