@@ -255,9 +255,11 @@ def with_volumes(here, serial):
 
 def volumes(here, word, serial):
     """Somebody uses the volumes on a drive, or no more."""
-    node_of(serial)
+    node = node_of(serial)
     run("udevadm", "settle")
     run("vgchange", "-qay" if word == "used" else "-qan", "family")
+    tree = run("lsblk", "-rno", "NAME", node).stdout.split()
+    expect(("family-photos" in tree) == (word == "used"), f"on {serial} now: {' '.join(tree)}")
 
 
 def is_taken(here, serial):
