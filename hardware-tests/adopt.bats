@@ -2,7 +2,8 @@
 # Which disks are taken and which are left alone, on a kernel with FAT, partition tables and device-mapper: the fast rig. As root, after
 # `make build`. (Hot-plug over real USB is drive.bats; what needs no such kernel is Tests/Integration/test_drives.py.)
 #
-#   bats --tap hardware-tests/adopt.bats      about 1 minute
+#   bats --tap hardware-tests/adopt.bats                  about 1 minute
+#   SUBLET_LONG=1 bats --tap hardware-tests/adopt.bats    and exFAT and NTFS, in the slow rig: some minutes more
 
 setup_file() {
     [[ $(id -u) == 0 ]] || skip "must run as root"
@@ -55,4 +56,21 @@ make_table() {
     [ "$status" = 0 ]
     [ "$(grep -c '^ok: ' <<<"$output")" = 16 ]
     sha256sum --check --quiet before
+}
+
+@test "long: exFAT and NTFS are read for their owner's word, and not written to" {
+    [[ -n ${SUBLET_LONG-} ]] || skip "long: SUBLET_LONG=1"
+    local program
+    for program in qemu-system-x86_64 mkfs.exfat mkntfs; do
+        command -v "$program" >/dev/null || skip "needs $program: run board/host/needs vm"
+    done
+    cd "$BATS_TEST_TMPDIR"
+    truncate -s 1100M exfat ntfs
+    mkfs.exfat exfat >/dev/null
+    mkntfs -F -Q -q ntfs >/dev/null 2>&1
+    run "$PROJECT/hardware-tests/slow-rig/run" --timeout 1500 --disk exfat --disk ntfs --share "$PROJECT/hardware-tests:/tests" \
+        --share "$BATS_FILE_TMPDIR/programs:/programs" -- /tests/adopt/others /programs
+    sed 's/^/# /' <<<"$output" >&3
+    [ "$status" = 0 ]
+    [ "$(grep -c '^ok: ' <<<"$output")" = 10 ]
 }

@@ -23,6 +23,7 @@ setup_file() {
     "$PROJECT/hardware-tests/drive/thin-base" "$("$PROJECT/board/base-image" "$(dpkg --print-architecture)")" "$STORY/base/base.tar"
     "$PROJECT/hardware-tests/slow-rig/root" >/dev/null
     make_photos
+    fingerprint photos >"$STORY/photos.before"
     boot
 }
 
@@ -73,7 +74,8 @@ usb() {
 # A step of the board's side; what it says becomes TAP comments, or the reason of the failure.
 board() { # board STEP [WORD...]
     local number
-    number=$(($(ls "$STORY"/io | grep -c '^order-[0-9]*$') + 1)) || true
+    number=$(($(cat "$STORY/orders" 2>/dev/null || echo 0) + 1))
+    echo "$number" >"$STORY/orders"
     printf '%s\0' "$@" >"$STORY/io/order.new"
     mv "$STORY/io/order.new" "$STORY/io/order-$number"
     until [[ -e $STORY/io/done-$number ]]; do
@@ -102,11 +104,9 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
 
 @test "none of our code: a stick, a UAS disk and a CD-ROM come and go, and udev tells of it" {
     board udev-shows PHOTOS
-    usb unplug PHOTOS
-    board udev-forgets PHOTOS
     blank volumes 1100M
-    echo track >cd && truncate -s 2M cd
-    usb plug volumes --serial STICK-1 --removable and plug cd --serial DISC-1 --cdrom
+    blank disc 2M
+    usb plug volumes --serial STICK-1 --removable and plug disc --serial DISC-1 --cdrom
     board udev-shows STICK-1
     board udev-shows DISC-1
     board with-volumes STICK-1
@@ -116,30 +116,29 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board udev-forgets STICK-1 SSD-01 DISC-1
 }
 
-@test "a stick with photos, plugged while the device starts: it waits and says why" {
-    fingerprint photos >photos.before
-    usb plug photos --serial PHOTOS
+@test "a stick with photos, plugged before the kernel ran, and somebody's LUKS, plugged while the device starts: left alone, and said why" {
+    blank luks 1100M
+    echo secret | cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 luks -
+    fingerprint luks >luks.before
+    usb plug luks --serial LUKS-01
     board start-device
     board is-left PHOTOS foreign ERASE-THIS-DRIVE
+    board is-left LUKS-01 foreign crypto_LUKS
     board waits
 }
 
-@test "a CD-ROM, a reader without a card, somebody's LUKS, LVM, small and write-protected ones: left alone" {
-    blank luks 1100M
-    echo secret | cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 luks -
+@test "a CD-ROM, a reader without a card, LVM, small and write-protected ones: left alone" {
     blank small 512M
     blank locked 2G
     local name
-    for name in luks volumes small locked; do fingerprint "$name" >"$name.before"; done
-    usb plug cd --serial DISC-1 --cdrom and reader --serial READER-1 and plug luks --serial LUKS-01 and \
-        plug volumes --serial LVM-01 and plug small --serial SMALL-1 and plug locked --serial LOCKED-1 --read-only
-    board is-left LUKS-01 foreign crypto_LUKS
+    for name in volumes small locked; do fingerprint "$name" >"$name.before"; done
+    usb plug disc --serial DISC-1 --cdrom and reader --serial READER-1 and plug volumes --serial LVM-01 and \
+        plug small --serial SMALL-1 and plug locked --serial LOCKED-1 --read-only
     board is-left LVM-01 foreign gpt
     board is-left SMALL-1 refused 'smaller than'
     board is-left LOCKED-1 refused read-only
     board is-left DISC-1 refused 'not a disk'
-    board is-left READER-1 refused 'no medium'
-    board list-agrees
+    board list-agrees READER-1
     board waits
     usb unplug DISC-1 and unplug READER-1 and unplug LUKS-01 and unplug LVM-01 and unplug SMALL-1 and unplug LOCKED-1
     board udev-forgets DISC-1 READER-1 LUKS-01 LVM-01 SMALL-1 LOCKED-1
@@ -152,6 +151,17 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     usb unplug PHOTOS
     board udev-forgets PHOTOS
     [[ $(fingerprint photos) == "$(<photos.before)" ]]
+}
+
+@test "long: LVM volumes that somebody uses: refused, even by path" {
+    only_long
+    usb plug volumes --serial LVM-01
+    board volumes used LVM-01
+    board is-left LVM-01 refused 'in use by'
+    board by-path-refused LVM-01 'in use by'
+    board volumes free LVM-01
+    usb unplug LVM-01
+    board udev-forgets LVM-01
 }
 
 @test "pulled while it is looked at, at several moments" {
@@ -188,7 +198,7 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board mark
     usb plug smaller --serial SMALLER and plug larger --serial LARGER
     board is-taken LARGER
-    board is-left SMALLER blank 'not needed'
+    board is-spare SMALLER 'not needed'
     board is-offered LARGER
     usb unplug SMALLER
     is_blank smaller
@@ -218,6 +228,7 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     usb unplug LARGER
     board go-on
     board is-calm
+    board key-is-gone
     board mark
     usb plug larger --serial LARGER
     board is-erased LARGER
@@ -225,7 +236,6 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
 
 @test "it ends, and leaves nothing" {
     board end
-    local status=0
     while kill -0 "$(<rig)" 2>/dev/null; do sleep 0.2; done
     cat out
 }

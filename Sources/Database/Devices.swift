@@ -9,7 +9,7 @@ extension Database {
             [.text(device.id.text), .text(device.owner), .text(device.name), .bytes(device.keyHash), .integer(device.added.seconds)])
     }
 
-    /// Writes the tunnel key, governor and hardware of a device anew.
+    /// Writes what a device said of itself anew: tunnel key, governor, hardware, and what it waits for.
     public func updateDevice(_ device: DeviceRecord) throws(MarketError) {
         let hardware = device.hardware
         try connection.run(
@@ -17,7 +17,8 @@ extension Database {
             [
                 .optional(device.tunnelKey), .optional(device.governor), .optional(hardware?.architecture),
                 .optional(hardware?.processors), .optional(hardware?.memoryMiB), .optional(hardware?.storageMiB),
-                .optional(hardware?.encryption.rawValue), .text(device.id.text),
+                .optional(hardware?.encryption.rawValue), .optional(device.waiting?.reason), .optional(device.waiting?.told.seconds),
+                .text(device.id.text),
             ])
     }
 

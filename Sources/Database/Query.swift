@@ -10,7 +10,7 @@ enum Query: Int, CaseIterable {
 
     private static let deviceColumns = """
         d.id, d.owner, d.name, d.key_hash, d.tunnel_key, d.governor, d.architecture, d.processors, d.memory_mib, d.storage_mib, \
-        d.encryption, d.added
+        d.encryption, d.added, d.waiting, d.waiting_told
         """
     private static let leaseColumns = """
         l.id, l.device, l.state, l.registered, l.expires, l.ended, l.reason, l.account, l.password, l.password_hash, l.ssh_keys, l.host, \
@@ -42,7 +42,7 @@ enum Query: Int, CaseIterable {
         case .updateDevice:
             """
             UPDATE device SET tunnel_key = ?, governor = ?, architecture = ?, processors = ?, memory_mib = ?, storage_mib = ?, \
-            encryption = ? WHERE id = ?
+            encryption = ?, waiting = ?, waiting_told = ? WHERE id = ?
             """
         case .device: "SELECT \(Self.deviceColumns) FROM device d WHERE d.id = ?"
         case .devicesNamed: "SELECT \(Self.deviceColumns) FROM device d WHERE d.name = ? LIMIT 2"

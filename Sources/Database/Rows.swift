@@ -7,7 +7,7 @@ extension Statement {
         .failed(LedgerError(11, "database: a row holds no good " + what))
     }
 
-    /// The device in the twelve columns from `first`.
+    /// The device in the fourteen columns from `first`.
     func device(from first: Int32 = 0) throws(MarketError) -> DeviceRecord {
         guard let id = DeviceID(text(first)) else { throw broken("device id") }
         var hardware: Hardware?
@@ -17,9 +17,10 @@ extension Statement {
                 architecture: architecture, processors: integer(first + 7), memoryMiB: integer(first + 8),
                 storageMiB: integer(first + 9), encryption: encryption)
         }
+        let waiting = optionalText(first + 12).map { DeviceRecord.Waiting(reason: $0, told: UnixTime(integer(first + 13))) }
         return DeviceRecord(
             id: id, owner: text(first + 1), name: text(first + 2), keyHash: bytes(first + 3), tunnelKey: optionalText(first + 4),
-            governor: optionalText(first + 5), hardware: hardware, added: UnixTime(integer(first + 11)))
+            governor: optionalText(first + 5), hardware: hardware, added: UnixTime(integer(first + 11)), waiting: waiting)
     }
 
     /// The lease and its sighting in the first 21 columns.

@@ -1,6 +1,6 @@
 /// The tables, as steps: step N makes version N+1 (user_version) out of version N. A step that was ever released is never changed.
 enum Schema {
-    static let steps = [first]
+    static let steps = [first, second]
 
     // A lease's password is in the clear only until its renter has been told it. Times are seconds since 1970.
     // `port` holds every port that may be given out; who leaves gets the host's next `turn`, so the free ones stand in a line.
@@ -38,5 +38,11 @@ enum Schema {
         CREATE TABLE receipt (
             lease TEXT PRIMARY KEY REFERENCES lease, device TEXT NOT NULL REFERENCES device, statement TEXT NOT NULL,
             signature TEXT NOT NULL, key TEXT NOT NULL, received INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        """
+
+    // What a device without a lease waits for, in its words.
+    private static let second = """
+        ALTER TABLE device ADD COLUMN waiting TEXT;
+        ALTER TABLE device ADD COLUMN waiting_told INTEGER;
         """
 }

@@ -22,6 +22,12 @@ public enum Event: Equatable, Sendable {
     case driveReady(Drive)
     /// The drive of this identity went away, or may not be used any more, for a reason.
     case driveGone(String, reason: String)
+    /// Why there is no drive that may be used, in words for the owner.
+    case driveWanted(String)
+    /// The market has heard why we wait, and when it wants to hear it again, seconds.
+    case waitingHeard(checkInSeconds: Int64)
+    /// It has not.
+    case waitingUnheard(String)
     /// How the drive of the running lease is.
     case driveHealth(DriveHealth)
     /// The answer to `drawLease`.
@@ -81,6 +87,8 @@ public enum Action: Equatable, Sendable {
     case openTunnel(TunnelTarget)
     /// Tell the market where we stand.
     case checkIn(LeaseID, phase: DevicePhase, tunnel: TunnelState, fault: String?)
+    /// Tell the market why there is no lease to offer.
+    case tellWaiting(String)
     /// Tear down what stood on the drive that went away.
     case tearDown
     /// Destroy the lease's key; the drive may be away.

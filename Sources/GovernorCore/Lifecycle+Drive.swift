@@ -6,6 +6,7 @@ extension Lifecycle {
         // Beside a drive in use another changes nothing: `drive` is where the end of the lease finds what to erase.
         if let drive, isDriveInUse, drive.identity != found.identity { return noteForeign(found, expected: drive.identity) }
         drive = found
+        wanted = nil
         note(.driveReady, ["drive": found.identity, "bytes": "\(found.bytes)"])
         switch state {
         case .waiting(let held?):
@@ -59,9 +60,9 @@ extension Lifecycle {
     /// A drive without a lease: a clean one is offered, any other is erased first, even before its first tenant.
     mutating func begin(with drive: Drive, at now: Instant, givingUp: Bool) {
         if givingUp {
-            contact.rest()
             write { $0.forgetLease() }
         }
+        contact.rest()
         retryAt = nil
         guard journal.clean == drive.identity else {
             write {
@@ -103,8 +104,12 @@ extension Lifecycle {
             suspend(tenancy, "drive-gone", at: now)
             retryAt = nil
         case .erasing(var erasure):
-            if erasure.drive == identity { erasure.isRunning = false }
+            guard erasure.drive == identity else { return }
+            erasure.isRunning = false
             state = .erasing(erasure)
+            // As if the lease had ended without its drive: what the kernel still holds of it goes, and its key.
+            act(.tearDown)
+            if let lease = erasure.lease { act(.destroyKey(lease)) }
         case .waiting, .quarantined: break
         }
     }

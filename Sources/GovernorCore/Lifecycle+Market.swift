@@ -13,11 +13,32 @@ extension Lifecycle {
             guard let lease = journal.lease, journal.stage != .cleaning, let phase else { return contact.rest() }
             contact.send()
             act(.checkIn(lease, phase: phase, tunnel: .down, fault: nil))
+        case .waiting(held: nil):
+            guard drive == nil, let wanted else { return contact.rest() }
+            contact.send()
+            act(.tellWaiting(wanted))
         default:
             guard let tenancy, let phase else { return contact.rest() }
             contact.send()
             act(.checkIn(tenancy.lease, phase: phase, tunnel: tenancy.tunnel, fault: tenancy.toldFault))
         }
+    }
+
+    /// Without a lease the market hears only why.
+    mutating func driveWanted(_ reason: String, at now: Instant) {
+        guard wanted != reason else { return }
+        wanted = reason
+        if case .waiting(held: nil) = state, drive == nil { contact.soon(at: now) }
+    }
+
+    mutating func waitingHeard(checkInSeconds: Int64, at now: Instant) {
+        guard case .waiting(held: nil) = state, contact.isUnderWay else { return }
+        contact.interval = checkInSeconds
+        contact.succeed(at: now, before: nil)
+    }
+
+    mutating func waitingUnheard(_ reason: String, at now: Instant) {
+        if case .waiting(held: nil) = state { checkInFailed(reason, at: now) }
     }
 
     mutating func leaseDrawn(_ lease: LeaseID, at now: Instant) {

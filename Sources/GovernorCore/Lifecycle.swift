@@ -83,6 +83,9 @@ public struct Lifecycle: Equatable, Sendable {
     /// The drive that is plugged in, if it may be used.
     public internal(set) var drive: Drive?
 
+    /// Why there is no drive; nil where there is one, or nobody has looked yet.
+    var wanted: String?
+
     var contact = Contact()
     var storageBackoff = Backoff(first: 2_000, longest: 300_000)
     /// Between two tries to mend a drive that the kernel made read-only. Opening it is no success: it may fail again at the first write.
@@ -110,6 +113,9 @@ public struct Lifecycle: Equatable, Sendable {
         case .driveReady(let drive): driveReady(drive, at: now)
         case .driveGone(let identity, let reason): driveGone(identity, reason, at: now)
         case .driveHealth(let health): driveHealth(health, at: now)
+        case .driveWanted(let reason): driveWanted(reason, at: now)
+        case .waitingHeard(let seconds): waitingHeard(checkInSeconds: seconds, at: now)
+        case .waitingUnheard(let reason): waitingUnheard(reason, at: now)
         case .leaseDrawn(let lease): leaseDrawn(lease, at: now)
         case .registered(let answer): registered(answer, at: now)
         case .registrationFailed(let reason): registrationFailed(reason, at: now)

@@ -41,6 +41,12 @@ public final class MarketClient {
         post(Door.checkIn(device), request.json, { json throws(JSONError) in try CheckInAnswer(json) }, completion)
     }
 
+    /// Tells why we ask for no lease.
+    @discardableResult
+    public func wait(_ request: WaitRequest, _ completion: @escaping (Reply<WaitAnswer>) -> Void) -> EventLoop.Token? {
+        post(Door.waiting(device), request.json, { json throws(JSONError) in try WaitAnswer(json) }, completion)
+    }
+
     /// Sends a wipe receipt.
     @discardableResult
     public func send(_ receipt: Receipt, _ completion: @escaping (Reply<ReceiptAnswer>) -> Void) -> EventLoop.Token? {

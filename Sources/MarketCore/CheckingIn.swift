@@ -16,6 +16,17 @@ extension Market {
         }
     }
 
+    /// `waiting`: a device without a lease tells why it asks for none. It says nothing about any lease.
+    public func note(_ request: WaitRequest, from id: DeviceID, at now: UnixTime) throws(MarketError) -> WaitAnswer {
+        try store.atomically { () throws(MarketError) in
+            guard var device = try store.device(id) else { throw .refused(Self.unauthorized) }
+            if device.waiting?.reason != request.reason { world.note(.waiting(id, request.reason)) }
+            device.waiting = DeviceRecord.Waiting(reason: request.reason, told: now)
+            try store.updateDevice(device)
+            return WaitAnswer(time: now, checkInSeconds: try store.rules().checkInSeconds)
+        }
+    }
+
     private func needsOtherPorts(_ lease: LeaseRecord, at now: UnixTime) throws(MarketError) -> Bool {
         guard lease.state != .ended, let since = lease.sighting.refusedSince else { return false }
         return now.seconds - since.seconds >= (try store.rules().refusedSeconds)

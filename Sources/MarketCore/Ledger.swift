@@ -42,7 +42,7 @@ public protocol Ledger: AnyObject {
 
     /// Adds a device.
     func addDevice(_ device: DeviceRecord) throws(MarketError)
-    /// Writes the tunnel key, governor and hardware of a device anew.
+    /// Writes what a device said of itself anew: tunnel key, governor, hardware, and what it waits for.
     func updateDevice(_ device: DeviceRecord) throws(MarketError)
     /// A device by its id.
     func device(_ id: DeviceID) throws(MarketError) -> DeviceRecord?
@@ -91,6 +91,8 @@ public protocol Ledger: AnyObject {
 public enum MarketEvent: Equatable, Sendable {
     /// A device registered a new lease, on a drive that is kept so; nil where it has not said.
     case registered(LeaseID, DeviceID, Encryption?)
+    /// A device without a lease waits for something, in its words.
+    case waiting(DeviceID, String)
     /// A lease was rented until then.
     case rented(LeaseID, DeviceID, until: UnixTime)
     /// A lease's end was moved.

@@ -18,11 +18,27 @@ public struct DeviceRecord: Equatable, Sendable {
     public var hardware: Hardware?
     /// When it was added.
     public let added: UnixTime
+    /// What it waits for, as it last told, while it asks for no lease.
+    public var waiting: Waiting?
+
+    /// Why a device offers nothing.
+    public struct Waiting: Equatable, Sendable {
+        /// In the device's words.
+        public var reason: String
+        /// When it told that.
+        public var told: UnixTime
+
+        /// A reason.
+        public init(reason: String, told: UnixTime) {
+            self.reason = reason
+            self.told = told
+        }
+    }
 
     /// A device.
     public init(
         id: DeviceID, owner: String, name: String, keyHash: [UInt8], tunnelKey: String? = nil, governor: String? = nil,
-        hardware: Hardware? = nil, added: UnixTime
+        hardware: Hardware? = nil, added: UnixTime, waiting: Waiting? = nil
     ) {
         self.id = id
         self.owner = owner
@@ -32,6 +48,7 @@ public struct DeviceRecord: Equatable, Sendable {
         self.governor = governor
         self.hardware = hardware
         self.added = added
+        self.waiting = waiting
     }
 }
 

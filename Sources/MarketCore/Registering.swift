@@ -26,6 +26,7 @@ extension Market {
         met.tunnelKey = request.tunnelKey
         met.governor = request.governor
         met.hardware = request.hardware
+        met.waiting = nil
         if met != device { try store.updateDevice(met) }
     }
 

@@ -15,6 +15,8 @@ public enum Door {
     public static func register(_ device: DeviceID) -> String { base + "/devices/" + device.text + "/register" }
     /// `POST`: a device tells that it lives and learns how long.
     public static func checkIn(_ device: DeviceID) -> String { base + "/devices/" + device.text + "/check-in" }
+    /// `POST`: a device without a lease tells why it offers none.
+    public static func waiting(_ device: DeviceID) -> String { base + "/devices/" + device.text + "/waiting" }
     /// `POST`: a device proves that it erased a lease.
     public static func receipts(_ device: DeviceID) -> String { base + "/devices/" + device.text + "/receipts" }
 

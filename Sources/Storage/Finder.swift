@@ -69,12 +69,17 @@ private func read(_ device: borrowing UdevDevice, _ tree: BlockTree, _ lease: Bl
     let bytes = (device.whole("size") ?? 0) * 512
     let scsi = device.ancestor("scsi", "scsi_device")
     // What others call a vendor is a number.
-    let vendor = scsi?.attribute("vendor") ?? ""
-    let model = scsi?.attribute("model") ?? device.attribute("device/model") ?? ""
+    let vendor = printable(scsi?.attribute("vendor") ?? "")
+    let model = printable(scsi?.attribute("model") ?? device.attribute("device/model") ?? "")
     return Disk(
         node: node, identity: usb.map { identity(device, $0, bytes) } ?? Inspect.identity(name: device.name, path: node), bytes: bytes,
         sequence: device.whole("diskseq"), model: vendor.isEmpty || model.isEmpty ? vendor + model : vendor + " " + model,
         kind: kind(device), isUSB: usb != nil, isReadOnly: device.whole("ro") == 1, uses: tree.uses(ofDisk: device.name, lease: lease))
+}
+
+/// What a drive calls itself, for a terminal: it may say anything.
+func printable(_ text: String) -> String {
+    String(decoding: text.utf8.map { (0x20...0x7E).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
 }
 
 private func kind(_ device: borrowing UdevDevice) -> Disk.Kind {

@@ -18,7 +18,9 @@ public struct Grip: ~Copyable {
             if !isBlock || flock(device.raw, LOCK_EX | LOCK_NB) == 0 { break }
             let failure = SystemError.last("flock " + path)
             guard failure.code == EWOULDBLOCK || failure.code == EINTR else { throw StorageError(failure) }
-            guard attempt < waitingSeconds * 10 else { throw StorageError("another step is at work on " + path, code: EWOULDBLOCK) }
+            guard attempt < waitingSeconds * 10 else {
+                throw StorageError("another step is at work on " + path + ", or it does not answer", code: EWOULDBLOCK)
+            }
             usleep(100_000)
         }
         self.device = device

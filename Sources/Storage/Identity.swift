@@ -41,7 +41,8 @@ enum Identity {
 
     private static func isWorldWide(_ wwid: String) -> Bool {
         guard wwid.utf8.starts(with: "naa.".utf8) || wwid.utf8.starts(with: "eui.".utf8), wwid.utf8.count <= 64 else { return false }
-        return wwid.utf8.dropFirst(4).contains { $0 != UInt8(ascii: "0") }
+        let digits = Array(wwid.utf8.dropFirst(4))
+        return digits.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) } && digits.contains { $0 != UInt8(ascii: "0") }
     }
 
     /// Whether a serial tells one drive from another: not what cheap controllers give to every drive they are in.

@@ -42,8 +42,11 @@ final class Drives {
     /// The drives that are not taken, and why.
     private(set) var left: [Selection.Left] = []
     private var told: [Told] = []
+    private var toldReason: String?
     private var isLooking = false
     private var isWantedAgain = false
+    /// Whether the look that is under way began before the drive in use was pulled: it may have seen it still.
+    private var isOutdated = false
     private var next: (moment: Int64, timer: EventLoop.Token)?
 
     private struct Told: Equatable {
@@ -95,6 +98,7 @@ final class Drives {
         let news = monitor?.receive() ?? []
         if let chosen, news.contains(where: { $0.isGone && $0.node == chosen.node }) {
             forget("it was unplugged")
+            isOutdated = isLooking
             tell(.changed)
         }
         // News of mappings and loop devices is about our own work, or somebody else's; a look at every one would never end.
@@ -123,7 +127,8 @@ final class Drives {
         let child = loop.run(Command([Invocation.programPath(), "storage", "list", "--json"] + layout.arguments)) { [self] outcome in
             loop.cancel(limit)
             isLooking = false
-            if let found = InspectionText.readList(outcome) { take(found) }
+            if !isOutdated, let found = InspectionText.readList(outcome) { take(found) }
+            isOutdated = false
             if isWantedAgain { look(in: Self.settling) } else if let pause { look(in: pause) }
             isWantedAgain = false
         }
@@ -133,7 +138,8 @@ final class Drives {
     /// When to look again without news, milliseconds: what makes a drive free again (an unmount, a wipe of a file) is not always told.
     private var pause: Int64? {
         if chosen != nil { return monitor == nil ? 5_000 : nil }
-        return config.drive.path == nil && monitor != nil ? 30_000 : 5_000
+        let isSlow = config.drive.path == nil && monitor != nil && !left.contains { $0.drive.verdict == .busy }
+        return isSlow ? 30_000 : 5_000
     }
 
     private func take(_ looked: [Inspection]) {
@@ -151,7 +157,8 @@ final class Drives {
         }
         left = selection.left.filter { isOfInterest($0.drive) && $0.drive.path != chosen?.drive.path }
         tellOfLeft()
-        if left != before { tell(.changed) }
+        if left != before || reason != toldReason { tell(.changed) }
+        toldReason = reason
     }
 
     /// Whether the drive that is ready stays the one: while it is used, and else unless the journal claims another, or it is quarantined.

@@ -32,6 +32,7 @@ enum Selftest {
         [
             ("time_t and off_t have 64 bits", sizes), ("JSON", json), ("journal on a file", journal), ("lifecycle", lifecycle),
             ("seal", seal), ("vault's messages", vaultMessages), ("LUKS2 header on a file", header),
+            ("disks through udev", disks),
         ]
     }
 
@@ -63,6 +64,21 @@ enum Selftest {
             }
             return try body(folder)
         } catch { return error.message }
+    }
+
+    /// Every disk has a number that the kernel gives to its node too; a file is one of its size.
+    private static func disks() -> String? {
+        withFolder { folder throws(SystemError) in
+            try Files.replace(folder + "/drive", with: [1, 2, 3])
+            let finder = Finder(mapping: "sublet-selftest", mountPoint: folder)
+            do throws(StorageError) {
+                for disk in try finder.disks() where Files.exists(disk.node) {
+                    guard try finder.disk(at: disk.node)?.bytes == disk.bytes else { return disk.node + " is not found by its node" }
+                }
+                let file = try finder.disk(at: folder + "/drive")
+                return file?.kind == .file && file?.bytes == 3 ? nil : "a file is not found"
+            } catch { return error.message }
+        }
     }
 
     private static func journal() -> String? {

@@ -125,6 +125,7 @@ final class Shell {
         case .startContainer(let lease): startContainer(lease)
         case .authorize(let keys): engine?.authorize(keys)
         case .openTunnel(let target): tunnel?.open(target)
+        case .tellWaiting(let reason): tellWaiting(reason)
         case .tearDown: world.tearDown()
         case .destroyKey: destroyKey()
         case .erase(_, let drive):
@@ -198,6 +199,19 @@ final class Shell {
         }
     }
 
+    private func tellWaiting(_ reason: String) {
+        loop.cancel(message)
+        message = market.wait(WaitRequest(reason: reason)) { [self] reply in
+            switch reply {
+            case .answer(let answer):
+                feed(.waitingHeard(checkInSeconds: answer.checkInSeconds))
+                receipts.send()
+            case .refused(let refusal): feed(.waitingUnheard(refusal.code.rawValue + ": " + refusal.message))
+            case .failed(let reason): feed(.waitingUnheard(reason))
+            }
+        }
+    }
+
     // MARK: Drive, engine, tunnel
 
     private func heard(_ news: DriveNews) {
@@ -214,7 +228,9 @@ final class Shell {
         case .left(let drive, let reason):
             let isThere = drive.verdict != .missing
             write(Note(isThere ? .driveForeign : .driveGone, ["drive": drive.identity, "path": drive.path, "reason": reason]))
-        case .changed: publish()
+        case .changed:
+            publish()
+            if let reason = drives?.reason { feed(.driveWanted(reason)) }
         }
     }
 

@@ -18,6 +18,8 @@ enum LogEvent: Int {
     case registered = 2101
     /// The device of a new lease keeps its drive in the clear.
     case unencrypted = 2106
+    /// A device has no lease and waits for something else than it did.
+    case waiting = 2107
     /// A lease was rented.
     case rented = 2102
     /// The end of a lease was moved.
@@ -43,6 +45,7 @@ enum LogEvent: Int {
         case .sweepFailed: "market.sweep-failed"
         case .registered: "lease.registered"
         case .unencrypted: "lease.unencrypted"
+        case .waiting: "device.waiting"
         case .rented: "lease.rented"
         case .extended: "lease.extended"
         case .ended: "lease.ended"
@@ -69,6 +72,7 @@ extension Log {
         case .registered(let lease, let device, let encryption):
             write(.info, .registered, lease, device)
             if encryption != .luks2 { write(.warning, .unencrypted, lease, device, [LogField("meaning", unencrypted)]) }
+        case .waiting(let device, let reason): write(.info, .waiting, [LogField("device", device.text), LogField("reason", reason)])
         case .rented(let lease, let device, let until): write(.info, .rented, lease, device, [LogField("expires", until.seconds)])
         case .extended(let lease, let device, let until): write(.info, .extended, lease, device, [LogField("expires", until.seconds)])
         case .ended(let lease, let device, let reason): write(.info, .ended, lease, device, [LogField("reason", reason.rawValue)])

@@ -112,6 +112,9 @@ final class MarketDoor: WebHandler {
         case .checkIn:
             let message = try read { () throws(JSONError) in try CheckInRequest(body) }
             return try market.checkIn(message, from: device.id, at: now).json
+        case .waiting:
+            let message = try read { () throws(JSONError) in try WaitRequest(body) }
+            return try market.note(message, from: device.id, at: now).json
         case .receipt:
             let message = try read { () throws(JSONError) in try Receipt(body) }
             return try market.keepReceipt(message, from: device.id, at: now).json
@@ -177,7 +180,7 @@ enum Route: Equatable {
     case device(DeviceID, Message)
 
     /// What a device sends.
-    enum Message: Equatable { case register, checkIn, receipt }
+    enum Message: Equatable { case register, checkIn, waiting, receipt }
 
     init?(_ path: String) {
         if path == Door.base + "/status" {
@@ -189,6 +192,7 @@ enum Route: Equatable {
         switch path {
         case Door.register(id): self = .device(id, .register)
         case Door.checkIn(id): self = .device(id, .checkIn)
+        case Door.waiting(id): self = .device(id, .waiting)
         case Door.receipts(id): self = .device(id, .receipt)
         default: return nil
         }

@@ -64,11 +64,19 @@ struct DeviceRow {
         return lease.isOverdue(at: now) ? LeaseState.ended.rawValue : lease.state.rawValue
     }
 
+    /// What the device said last, and when: that it waits, or where its lease stands.
+    private var phase: (word: String, fault: String?, seen: UnixTime)? {
+        if let waiting = device.waiting, waiting.told.seconds >= lease?.sighting.seen.seconds ?? 0 {
+            return ("waiting", waiting.reason, waiting.told)
+        }
+        return lease.map { ($0.sighting.phase.rawValue, $0.sighting.fault, $0.sighting.seen) }
+    }
+
     var cells: [String] {
-        let seen = lease.map { "\(max(0, now.seconds - $0.sighting.seen.seconds))s" }
+        let seen = phase.map { "\(max(0, now.seconds - $0.seen.seconds))s" }
         return [
-            device.id.text, device.name, device.owner, state, lease?.sighting.phase.rawValue ?? "-",
-            lease?.sighting.tunnel.rawValue ?? "-", lease?.sighting.fault ?? "-", seen ?? "-",
+            device.id.text, device.name, device.owner, state, phase?.word ?? "-",
+            lease?.sighting.tunnel.rawValue ?? "-", phase?.fault ?? "-", seen ?? "-",
             lease?.expires.map { utcText($0.seconds) } ?? "-", lease.map { $0.host + ":\($0.ports.ssh)" } ?? "-",
             device.hardware.map { $0.encryption == .none ? "NONE" : $0.encryption.rawValue } ?? "-",
         ]
@@ -87,6 +95,10 @@ struct DeviceRow {
                 .init("encryption", .string(hardware.encryption.rawValue)),
             ]
         }
+        if let phase {
+            members += [.init("phase", .string(phase.word)), .init("seen", .integer(phase.seen.seconds))]
+            if let fault = phase.fault { members.append(.init("fault", .string(fault))) }
+        }
         if let lease { members += leaseMembers(lease) }
         return .object(members)
     }
@@ -94,10 +106,8 @@ struct DeviceRow {
     private func leaseMembers(_ lease: LeaseRecord) -> [JSON.Member] {
         var members: [JSON.Member] = [
             .init("lease", .string(lease.id.text)), .init("registered", .integer(lease.registered.seconds)),
-            .init("phase", .string(lease.sighting.phase.rawValue)), .init("tunnel", .string(lease.sighting.tunnel.rawValue)),
-            .init("seen", .integer(lease.sighting.seen.seconds)), .init("uptime", .integer(lease.sighting.uptime)),
+            .init("tunnel", .string(lease.sighting.tunnel.rawValue)), .init("uptime", .integer(lease.sighting.uptime)),
         ]
-        if let fault = lease.sighting.fault { members.append(.init("fault", .string(fault))) }
         if let expires = lease.expires { members.append(.init("expires", .integer(expires.seconds))) }
         if let reason = lease.reason { members.append(.init("reason", .string(reason.rawValue))) }
         return members + [

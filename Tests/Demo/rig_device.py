@@ -42,7 +42,7 @@ class RigDevice(Device):
         with self.cable.entered():
             self.launch([*pin, *words, "--", *guest], env={"TMPDIR": str(self.space.folder)})
 
-    def ask(self, method, *words, seconds=30):
+    def ask(self, method, *words, seconds=90):
         """Has in_rig.py call a method of its own, and gives what that gave."""
         self.asked += 1
         question, answer = (self.io / f"{kind}-{self.asked}" for kind in ("ask", "answer"))
@@ -60,6 +60,13 @@ class RigDevice(Device):
 
     def status(self):
         return self.ask("status")
+
+    def wait_event(self, name, count=1, seconds=60, since=0):
+        """As with any device; but one whose machine is off is not waited for."""
+        wait_for(f"event {name} ({count} times)", lambda: len(self.events(name, since)) >= count or not self.is_running, seconds, 0.02)
+        if len(self.events(name, since)) < count:
+            raise Trouble(f"the machine is off, and there was no event {name}")
+        return self.events(name, since)[-1]
 
     def remove(self):
         """Switches it off. The drive's file is all of it that is on this host."""

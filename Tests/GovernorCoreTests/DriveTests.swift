@@ -7,10 +7,11 @@ import Testing
 @Suite struct DriveTests {
     /// What the loss of the drive brings in each state, and the state after it.
     static let gone: [(Stand, [Action], String)] = [
-        (.waiting, [], "waiting"), (.held, [], "waiting"), (.cleaning, [], "erasing"), (.drawing, [], "waiting"),
+        (.waiting, [], "waiting"), (.held, [], "waiting"), (.cleaning, [.tearDown], "erasing"), (.drawing, [], "waiting"),
         (.registering, [], "waiting"), (.preparing, [.tearDown], "waiting"), (.building, [.tearDown], "waiting"),
         (.offered, [.tearDown], "waiting"), (.leased, [.tearDown], "suspended"), (.suspended, [], "suspended"),
-        (.erasing, [], "erasing"), (.erasingAway, [], "erasing"), (.quarantined, [], "quarantined"), (.quarantinedAway, [], "quarantined"),
+        (.erasing, [.tearDown, .destroyKey(firstLease)], "erasing"), (.erasingAway, [], "erasing"),
+        (.quarantined, [], "quarantined"), (.quarantinedAway, [], "quarantined"),
     ]
 
     @Test(arguments: gone.indices)
@@ -23,6 +24,28 @@ import Testing
     }
 
     @Test func `the table of gone drives has every state`() { #expect(Set(Self.gone.map(\.0)) == Set(Stand.allCases)) }
+
+    @Test func `without drive and lease the market hears why, at each change and then at intervals`() {
+        var device = Device.at(.waiting)
+        device.feed(.driveWanted("holds vfat"))
+        #expect(device.feed(.deadline) == [.tellWaiting("holds vfat")])
+        device.feed(.waitingHeard(checkInSeconds: 300))
+        #expect(device.wake == device.now.adding(seconds: 300))
+        #expect(device.feed(.driveWanted("holds vfat")) == [] && device.wake == device.now.adding(seconds: 300), "the same is no news")
+        device.feed(.driveWanted("none"))
+        #expect(device.feed(.deadline) == [.tellWaiting("none")])
+        device.feed(.waitingUnheard("timeout"))
+        #expect(device.notes == [.checkInFailed] && device.wake != nil)
+        #expect(device.feed(.driveReady(stick)) == [.drawLease])
+        #expect(device.feed(.waitingHeard(checkInSeconds: 300)) == [] && device.feed(.waitingUnheard("late")) == [])
+    }
+
+    @Test(arguments: Stand.allCases.filter { $0 != .waiting })
+    func `why there is no drive is told only without a lease`(stand: Stand) {
+        var device = Device.at(stand)
+        device.feed(.driveWanted("holds vfat"))
+        #expect(device.feed(.deadline).allSatisfy { if case .tellWaiting = $0 { false } else { true } })
+    }
 
     @Test func `a drive that goes while its lease is asked for: the same lease is asked for again`() {
         var device = Device.at(.registering)

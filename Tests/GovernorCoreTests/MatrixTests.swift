@@ -12,6 +12,9 @@ import Testing
         ("otherDriveReady", { _ in .driveReady(otherStick) }),
         ("driveGone", { _ in .pulled() }),
         ("otherDriveGone", { _ in .pulled(otherStick) }),
+        ("driveWanted", { _ in .driveWanted("none is plugged in") }),
+        ("waitingHeard", { _ in .waitingHeard(checkInSeconds: 600) }),
+        ("waitingUnheard", { _ in .waitingUnheard("timeout") }),
         ("driveFull", { _ in .driveHealth(.full) }),
         ("driveReadOnly", { _ in .driveHealth(.readOnly) }),
         ("leaseDrawn", { _ in .leaseDrawn(secondLease) }),
@@ -42,6 +45,7 @@ import Testing
         // The lease is over and its erase waits for a drive: another one serves, erased first.
         "erasingAway otherDriveReady", "quarantined otherDriveReady", "quarantinedAway otherDriveReady",
         "registering registered",  // the lease that was asked for
+        "erasing driveGone",  // its key dies at once
         "erasingAway driveReady",
         "quarantined ownerActs",
         "erasing started", "erasingAway started", "quarantined started", "quarantinedAway started",  // the key dies again

@@ -121,6 +121,7 @@ import Testing
             case 15, 16: world.lie = nil
             case 17: world.eraseFails = true
             case 18, 19: world.eraseFails = false
+            case 21: world.queue.append(.driveWanted("look \(chance.next() % 3)"))
             case 20: world.queue.append(.driveHealth(DriveHealth.allCases[Int(chance.next() % 4)]))
             default: break
             }

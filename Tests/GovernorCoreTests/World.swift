@@ -164,6 +164,7 @@ struct World {
             promise(!receipts.contains(lease) || cutAt != nil || isFaulty, "a second receipt")
             receipts.append(lease)
             if sold[lease] != nil { sold[lease]?.state = .ended }
+        case .tellWaiting: queue.append(marketIsUp ? .waitingHeard(checkInSeconds: 600) : .waitingUnheard("timeout"))
         case .authorize, .log, .wake: break
         }
     }

@@ -155,3 +155,23 @@ def test_verify_changes_nothing_and_names_what_is_left(overwriting):
 def test_a_drive_of_its_true_size_passes_the_probe_and_nothing_of_it_stays(overwriting):
     report = json.loads(overwriting.run("erase", "--probe").stdout.splitlines()[-1])
     assert "size-true" in report["checks"] and "all-zero" in report["checks"]
+
+
+def test_a_device_whose_drive_is_not_ours_to_erase_tells_its_market_why(house):
+    """No lease, no lamp but three flashes, not one byte changed; the operator reads why in the listing, and it goes away with the reason."""
+    device = house.device("photos", size_mib=1100)
+    with open(device.drive, "wb") as file:
+        file.truncate(1100 * MIB)
+    run("mkfs.ext4", "-q", "-L", "photos", device.drive)
+    before = run("sha256sum", device.drive).stdout
+    device.start()
+    row = wait_for("the market to hear it", lambda: house.row(device).get("phase") == "waiting" and house.row(device), 30)
+    assert row["state"] == "new" and "ext4" in row["fault"] and "ERASE-THIS-DRIVE" in row["fault"]
+    assert device.status()["state"] == "waiting" and device.status()["lamp"] == "three"
+    assert len([line for line in house.market.text().splitlines() if " event=device.waiting " in line]) == 1
+    assert run("sha256sum", device.drive).stdout == before and house.registrations(device) == []
+    run("wipefs", "--all", "-q", device.drive)
+    with open(device.drive, "r+b") as file:
+        file.write(b"\0" * MIB)
+    device.wait_until("offered")
+    wait_for("the market to hear that", lambda: house.row(device)["phase"] == "offered" and "fault" not in house.row(device), 20)

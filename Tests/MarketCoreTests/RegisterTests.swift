@@ -13,6 +13,16 @@ import Testing
         #expect(first.account?.password.reveal().count == 20)
     }
 
+    @Test(arguments: LedgerKind.allCases) func whyADeviceWaitsIsKeptUntilItRegisters(kind: LedgerKind) throws {
+        let bench = try Bench(kind)
+        let device = try bench.device()
+        let answer = try bench.market.note(WaitRequest(reason: "holds vfat"), from: device.id, at: bench.now)
+        #expect(answer == WaitAnswer(time: bench.now, checkInSeconds: 600))
+        #expect(try bench.ledger.device(device.id)?.waiting == DeviceRecord.Waiting(reason: "holds vfat", told: bench.now))
+        _ = try bench.register(device, try bench.draw())
+        #expect(try bench.ledger.device(device.id)?.waiting == nil)
+    }
+
     @Test(arguments: LedgerKind.allCases) func aNewLeaseReplacesAnOfferedOne(kind: LedgerKind) throws {
         let bench = try Bench(kind)
         let (device, old, first) = try bench.offered()

@@ -32,6 +32,17 @@ import Testing
         #expect(try RegisterAnswer(parse(Wire.offered)) == RegisterAnswer(terms: offered, account: nil))
     }
 
+    @Test func `why a device waits, and the answer`() throws {
+        let message = WaitRequest(reason: "holds vfat")
+        #expect(text(message.json) == #"{"reason":"holds vfat"}"#)
+        #expect(try WaitRequest(parse(#"{"reason":"holds vfat"}"#)) == message)
+        #expect(WaitRequest(reason: "Größe\n").reason == "Gr????e?" && WaitRequest(reason: "").reason == "?")
+        #expect(WaitRequest(reason: String(repeating: "x", count: 999)).reason.utf8.count == WaitRequest.longest)
+        #expect(throws: JSONError.self) { try WaitRequest(parse(#"{"reason":"\#(String(repeating: "x", count: 257))"}"#)) }
+        let answer = WaitAnswer(time: UnixTime(noon), checkInSeconds: 600)
+        #expect(try WaitAnswer(parse(text(answer.json))) == answer)
+    }
+
     @Test func `a check-in`() throws {
         let message = CheckInRequest(lease: theLease, phase: .leased, tunnel: .up, uptime: 4_242, fault: nil)
         #expect(text(message.json) == Wire.checkIn)

@@ -32,7 +32,7 @@ import Testing
         #expect(Self.changed { ($0.serial, $0.wwid) = (nil, "naa.5000c500a1b2c3d4") } == "wwid:naa.5000c500a1b2c3d4@15728640000")
     }
 
-    @Test(arguments: ["t10.Generic Flash Disk      A1B2C3D4", "naa.0000000000000000", "eui.", "uuid.1"])
+    @Test(arguments: ["t10.Generic Flash Disk      A1B2C3D4", "naa.0000000000000000", "eui.", "uuid.1", "naa.\u{1B}[31m"])
     func `a name that is not world wide is none`(name: String) {
         #expect(Self.changed { ($0.serial, $0.wwid) = (nil, name) } == "like:0951:1666:1-1.2:0:0@15728640000")
     }
@@ -48,6 +48,10 @@ import Testing
 
     @Test(arguments: ["E0D55EA573FC", "4C530001230523115431", "07B20E0B7C31A5F2", "20190612-0042", "AA00000000000489", "57584c314137"])
     func `a serial of its own tells`(serial: String) { #expect(Identity.isTelling(serial)) }
+
+    @Test func `what a drive calls itself can't write on a terminal`() {
+        #expect(printable("SanDisk \u{1B}[2JUltra\n\u{E9}") == "SanDisk ?[2JUltra???")
+    }
 
     @Test func `sticks without a serial are told apart by their sockets`() {
         let one = Self.changed { $0.serial = nil }

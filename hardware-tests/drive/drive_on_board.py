@@ -190,16 +190,31 @@ def waits(here):
 
 def is_left(here, serial, verdict, words):
     """A drive that is not taken: status and log say why."""
-    found = wait_for(f"{serial} to be left alone", lambda: here.left(serial), 90, 0.3)
-    expect(found["verdict"] == verdict and words in found["reason"], f"{serial} is {verdict}: {found['reason']}")
+    def so():
+        found = here.left(serial)
+        return found if found and found["verdict"] == verdict and words in found["reason"] else None
+
+    found = wait_for(f"{serial} to be {verdict}: {words}", so, 120, 0.3)
+    say(f"ok: {serial} is {verdict}: {found['reason']}")
     here.event("drive.foreign", 10, serial)
 
 
-def list_agrees(here):
-    """`storage list --json` tells the same as the governor that runs."""
+def is_spare(here, serial, words):
+    """A drive that could be taken if no other were: status says so, and there is nothing to warn of."""
+    here.shows(f"{serial} is spare: {words}", lambda: words in (here.left(serial) or {"reason": ""})["reason"], 120)
+    expect(not any(f":{serial}@" in line for line in here.device.events("drive.foreign", here.seen)), "no warning in the log")
+
+
+def list_agrees(here, *empty):
+    """`storage list --json` tells the same as the governor that runs, and of empty slots too, which are nobody's business else."""
     told = {drive["identity"]: drive["verdict"] for drive in here.device.status()["drivesLeft"]}
     listed = json.loads(run(here.device.program, "storage", "list", "--json", *here.device.places).stdout)
-    expect(told == {drive["identity"]: drive["verdict"] for drive in listed if drive["usb"]}, "storage list agrees with status")
+    found = {drive["identity"]: drive["verdict"] for drive in listed if drive["usb"]}
+    for serial in empty:
+        expect(not here.left(serial), f"{serial} is no drive for the governor")
+        identity = next(identity for identity in found if f":{serial}@" in identity)
+        expect(found.pop(identity) == "missing", f"storage list tells of {serial} that it is empty")
+    expect(told == found, "of all others storage list and status tell the same")
 
 
 def by_path_refused(here, serial_or_node, words):
@@ -238,8 +253,10 @@ def with_volumes(here, serial):
     run("vgchange", "-qan", "family")
 
 
-def volumes(here, word):
+def volumes(here, word, serial):
     """Somebody uses the volumes on a drive, or no more."""
+    node_of(serial)
+    run("udevadm", "settle")
     run("vgchange", "-qay" if word == "used" else "-qan", "family")
 
 
@@ -252,6 +269,11 @@ def is_calm(here):
     here.device.wait_until("waiting", "erasing", seconds=90)
     here.shows("nothing is mapped", lambda: not os.path.exists(MAPPER), 120)
     expect(here.device.is_running, "the governor runs")
+
+
+def key_is_gone(here):
+    """The lease is over, so its key is."""
+    here.shows("the key file is gone", lambda: not here.key.exists(), 30)
 
 
 def is_foreign(here, serial):
@@ -365,9 +387,9 @@ def end(here):
 STEPS = {
     step.__name__.replace("_", "-"): step
     for step in (
-        udev_shows, udev_forgets, start_device, waits, is_left, list_agrees, is_calm, is_foreign, system_disks_refused, mounted_refused,
-        with_volumes, volumes, is_taken, stop_at, go_on, is_lost, is_prepared, is_offered, rent, is_suspended, is_back, end_lease,
-        is_erased, mark, end,
+        udev_shows, udev_forgets, start_device, waits, is_left, is_spare, list_agrees, by_path_refused, system_disks_refused,
+        mounted_refused, with_volumes, volumes, is_taken, is_calm, is_foreign, key_is_gone, stop_at, go_on, is_lost, is_prepared,
+        is_offered, rent, is_suspended, is_back, end_lease, is_erased, mark, end,
     )
 }
 
