@@ -90,8 +90,12 @@ fmt: needs-build ## format the Swift code in place
 shellcheck: needs-test ## read the shell scripts (SC2317 takes what a trap calls for unreachable)
 	@grep -rlE '^#!/bin/(ba)?sh' $(SCRIPT_FOLDERS) | sort | xargs -r shellcheck -e SC2317 -x board/host/lib.sh
 
+.PHONY: lamp
+lamp: needs-build ## draw the README's picture of the lamp anew
+	SUBLET_DRAW=1 swift test --filter LampPicture
+
 .PHONY: bench
-bench: needs-build needs-run needs-embedded needs-test needs-bench ## size, memory, speed, beside their peers
+bench: needs-build needs-run needs-embedded needs-test needs-rig needs-bench ## size, memory, speed, beside their peers
 	Tests/Bench/bench
 
 .PHONY: clean

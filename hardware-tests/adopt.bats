@@ -67,10 +67,10 @@ make_table() {
     cd "$BATS_TEST_TMPDIR"
     truncate -s 1100M exfat ntfs
     mkfs.exfat exfat >/dev/null
-    mkntfs -F -Q -q ntfs >/dev/null
+    mkntfs -F -Q -q ntfs >/dev/null 2>&1
     run "$PROJECT/hardware-tests/slow-rig/run" --timeout 1500 --disk exfat --disk ntfs --share "$PROJECT/hardware-tests:/tests" \
         --share "$BATS_FILE_TMPDIR/programs:/programs" -- /tests/adopt/others /programs
     sed 's/^/# /' <<<"$output" >&3
     [ "$status" = 0 ]
-    [ "$(grep -c '^ok: ' <<<"$output")" = 10 ]
+    [ "${lines[-1]}" = "that is all" ]
 }

@@ -40,7 +40,7 @@ chapter() { # chapter FOLDER SECONDS PLACE|end CHAPTER [WORD]
     rm -f "$STORY"/io/go-*
     out=$BATS_TEST_TMPDIR/${1}${2+-$2}
     # bats' own descriptor 3 stays out of it.
-    "$PROJECT/hardware-tests/fast-rig/run" --timeout "$seconds" --disk "$folder/drive:3G" --disk "$folder/card:512M" \
+    "$PROJECT/hardware-tests/fast-rig/run" --timeout "$seconds" --disk "$folder/drive:1536M" --disk "$folder/card:512M" \
         --share "$PROJECT:/project" --share "$STORY/programs:/programs" --share "$STORY/base:/base" --share "$STORY/io:/io" -- \
         env PYTHONDONTWRITEBYTECODE=1 SUBLET_BIN=/programs python3 /project/hardware-tests/lease/lease_in_rig.py "$@" \
         >"$out" 2>&1 3>&- &
@@ -85,6 +85,14 @@ nothing_readable() { # nothing_readable WHEN
     [[ $found == '0 0' ]]
 }
 
+# How often the lease's key and the key of the volume itself stand anywhere on card and drive.
+keys_found() {
+    local lease volume
+    { read -r lease && read -r volume; } <"$STORY/io/keys"
+    "$PROJECT/hardware-tests/lease/raw-search" "$STORY/card" "$lease" "$volume" | paste -sd' '
+    "$PROJECT/hardware-tests/lease/raw-search" "$STORY/drive" "$lease" "$volume" | paste -sd' '
+}
+
 # A copy of drive and card as they are now.
 keep() { # keep NAME
     mkdir "$STORY/$1"
@@ -94,13 +102,17 @@ keep() { # keep NAME
 only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
 
 @test "a whole lease on an encrypted drive; the next renter sees nothing of it" {
-    chapter "$STORY" 300 live whole
+    chapter "$STORY" 600 live whole
     nothing_readable "while the lease lives"
     # And so we know that the search does find: the label of the LUKS header.
     [[ $("$PROJECT/hardware-tests/lease/raw-search" "$STORY/drive" sublet-lease) -gt 0 ]]
+    # Most of the drive was written, and the lease's key is on the card: also found.
+    (($(du --block-size=1M "$STORY/drive" | cut -f1) > 1000))
+    [[ $(keys_found) == $'1 0\n0 0' ]]
     go live
     come_to erased
     nothing_readable "after the erase"
+    [[ $(keys_found) == $'0 0\n0 0' ]]
     cmp -n $((16 << 20)) "$STORY/drive" /dev/zero
     go erased
     come_to leased

@@ -40,7 +40,7 @@ chapter() { # chapter SECONDS CHAPTER
     rm -f "$STORY"/io/go-*
     out=$BATS_TEST_TMPDIR/$2
     # bats' own descriptor 3 stays out of it.
-    "$PROJECT/hardware-tests/fast-rig/run" --timeout "$1" --disk "$STORY/drive:3G" --disk "$STORY/card:512M" \
+    "$PROJECT/hardware-tests/fast-rig/run" --timeout "$1" --disk "$STORY/drive:1536M" --disk "$STORY/card:512M" \
         --share "$PROJECT:/project" --share "$STORY/programs:/programs" --share "$STORY/base:/base" --share "$STORY/io:/io" -- \
         env PYTHONDONTWRITEBYTECODE=1 SUBLET_BIN=/programs python3 /project/hardware-tests/lease/vault_in_rig.py "$2" \
         >"$out" 2>&1 3>&- &

@@ -29,4 +29,26 @@ public enum LampPattern: String, CaseIterable, Sendable {
         case .sos: "SOS"
         }
     }
+
+    /// How long it is lit and dark in turn, in milliseconds, lit first; then from the start again.
+    public var beat: [Int] {
+        switch self {
+        case .dark: [0, 1000]
+        case .steady: [1000, 0]
+        case .slow: [500, 500]
+        case .fast: [125, 125]
+        case .two: Self.flashes(2)
+        case .three: Self.flashes(3)
+        case .four: Self.flashes(4)
+        case .sos: [150, 150, 150, 150, 150, 450, 450, 150, 450, 150, 450, 450, 150, 150, 150, 150, 150, 1350]
+        }
+    }
+
+    /// Flashes that can be counted, and a pause that tells where to begin.
+    private static func flashes(_ count: Int) -> [Int] {
+        var beat: [Int] = []
+        for _ in 0..<count { beat += [200, 250] }
+        beat[beat.count - 1] = 1250
+        return beat
+    }
 }

@@ -63,10 +63,14 @@ extension Volume {
         let zeros = [UInt8](repeating: 0, count: 1 << 20)
         let step = Int64(zeros.count)
         do throws(SystemError) {
+            // The end first: a power cut in between must not leave somebody's backup label on what otherwise looks blank or ours.
+            if bytes > step {
+                try device.write(zeros, at: bytes - step)
+                try device.synchronize()
+            }
             for offset in stride(from: 0, to: min(headerBytes, bytes), by: 1 << 20) {
                 try device.write(offset + step <= bytes ? zeros : [UInt8](repeating: 0, count: Int(bytes - offset)), at: offset)
             }
-            if bytes > step { try device.write(zeros, at: bytes - step) }
             try device.synchronize()
         } catch { throw StorageError(error.within("wipe the header of " + path)) }
     }

@@ -31,9 +31,15 @@ enum GivenUp {
         var best = Answer.no
         func consider(_ node: String, _ type: String?) -> Bool {
             guard let type, let (_, driver, flags) = drivers.first(where: { $0.type == type }) else { return false }
-            let answer = (try? look(node, driver, flags)) ?? .no
-            if answer != .no { best = answer }
-            return answer == .yes
+            do throws(SystemError) {
+                let answer = try look(node, driver, flags)
+                if answer != .no { best = answer }
+                return answer == .yes
+            } catch {
+                // Else its owner would wonder why the file is not seen. Other errors are the file system's: it holds no word of anybody.
+                if error.code == ENODEV { best = .almost("this kernel can't read " + type) }
+                return false
+            }
         }
         if consider(disk.node, signature) { return .yes }
         guard disk.kind == .disk else { return best }
@@ -55,7 +61,12 @@ enum GivenUp {
 
     /// fsopen(2), fsconfig(2), fsmount(2): a mount that is nowhere, and ends with its descriptor.
     private static func mounted(_ source: String, _ driver: String, _ flags: [String]) throws(SystemError) -> FileDescriptor {
-        let raw = fsopen(driver, UInt32(FSOPEN_CLOEXEC))
+        var raw = fsopen(driver, UInt32(FSOPEN_CLOEXEC))
+        if raw < 0, clinux_errno() == ENODEV {
+            // ntfs3 has no alias by which the kernel would load it.
+            _ = try? tool(["modprobe", driver])
+            raw = fsopen(driver, UInt32(FSOPEN_CLOEXEC))
+        }
         guard raw >= 0 else { throw .last("fsopen " + driver) }
         let context = FileDescriptor(owning: raw)
         func configure(_ command: fsconfig_command, _ key: String?, _ value: String?) throws(SystemError) {

@@ -98,6 +98,25 @@ public enum Inspect {
         var label: String?
         var uuid: String?
 
+        /// Reads `blkid -o export`. Some file systems look as if they had a partition table too (exFAT's boot sector): then they are what
+        /// counts.
+        init(export output: [UInt8]) {
+            var table: String?
+            var system: String?
+            for line in output.split(separator: UInt8(ascii: "\n")) {
+                guard let equals = line.firstIndex(of: UInt8(ascii: "=")) else { continue }
+                let value = String(decoding: line[(equals + 1)...], as: UTF8.self)
+                switch String(decoding: line[..<equals], as: UTF8.self) {
+                case "TYPE": system = value
+                case "PTTYPE": table = value
+                case "LABEL": label = value
+                case "UUID": uuid = value
+                default: break
+                }
+            }
+            if let found = system ?? table { type = found }
+        }
+
         /// Our label, on what we put it on.
         var isOurs: Bool { label == Volume.label && (type == "crypto_LUKS" || type == "ext4") }
     }
@@ -107,18 +126,7 @@ public enum Inspect {
         // 2: nothing found. 8: several that contradict each other.
         let outcome = try tool(["blkid", "-p", "-o", "export", path], accepting: [0, 2, 8])
         guard outcome.status != 2 else { return nil }
-        var found = Signature()
-        for line in outcome.output.split(separator: UInt8(ascii: "\n")) {
-            guard let equals = line.firstIndex(of: UInt8(ascii: "=")) else { continue }
-            let value = String(decoding: line[(equals + 1)...], as: UTF8.self)
-            switch String(decoding: line[..<equals], as: UTF8.self) {
-            case "TYPE", "PTTYPE": found.type = value
-            case "LABEL": found.label = value
-            case "UUID": found.uuid = value
-            default: break
-            }
-        }
-        return found
+        return Signature(export: outcome.output)
     }
 
     /// The UUID of our volume at a path; nil where there is none.

@@ -38,11 +38,13 @@ class RigDevice(Device):
         guest = ["env", "PYTHONDONTWRITEBYTECODE=1", "python3", "/project/Tests/Demo/in_rig.py", f"/base/{self.base.name}"]
         # The guest's kernel and its processes are processes here that wait for each other: kept on one processor they are a quarter faster.
         pin = ["taskset", "--cpu-list", max(os.sched_getaffinity(0))]
+        # Should the demo be killed by force, at least the machine goes off.
+        pin = ["setpriv", "--pdeathsig", "TERM", *pin]
         # What the rig lays down on the host lies in the world's folder.
         with self.cable.entered():
             self.launch([*pin, *words, "--", *guest], env={"TMPDIR": str(self.space.folder)})
 
-    def ask(self, method, *words, seconds=30):
+    def ask(self, method, *words, seconds=90):
         """Has in_rig.py call a method of its own, and gives what that gave."""
         self.asked += 1
         question, answer = (self.io / f"{kind}-{self.asked}" for kind in ("ask", "answer"))

@@ -54,16 +54,22 @@ fake_swift() { # fake_swift VERSION
 }
 
 @test "not root" {
-    run somebody "$PROJECT/board/host/check-kernel"
+    # Where the project lies, nobody else may be able to look: /root, for one.
+    local copy=$BATS_TEST_TMPDIR/project
+    mkdir -m 755 "$copy" "$copy/Tests"
+    cp -r "$PROJECT/board" "$copy/"
+    cp "$PROJECT/Tests/run" "$copy/Tests/"
+    chmod -R o+rX "$copy"
+    chmod o+x "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR"/test "$BATS_TEST_TMPDIR"
+    run somebody "$copy/board/host/check-kernel"
     says 77 'needs root'
-    run somebody "$PROJECT/Tests/run"
+    run somebody "$copy/Tests/run"
     says 77 'must be root'
     # A folder that is not there yet, so that there is something to make.
     mkdir -m 777 "$BATS_TEST_TMPDIR/cache"
-    chmod o+x "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_RUN_TMPDIR"
-    SUBLET_CACHE=$BATS_TEST_TMPDIR/cache run somebody "$PROJECT/board/base-image" "$(dpkg --print-architecture)"
+    SUBLET_CACHE=$BATS_TEST_TMPDIR/cache run somebody "$copy/board/base-image" "$(dpkg --print-architecture)"
     says 77 'needs root'
-    SUBLET_CACHE=$BATS_TEST_TMPDIR/none/of/it run somebody "$PROJECT/board/base-image" "$(dpkg --print-architecture)"
+    SUBLET_CACHE=$BATS_TEST_TMPDIR/none/of/it run somebody "$copy/board/base-image" "$(dpkg --print-architecture)"
     says 69 "can't make the cache folder"
 }
 

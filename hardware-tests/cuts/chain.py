@@ -10,7 +10,8 @@ import time
 
 from judge import Judge, Wrong
 from machine import Machine
-from outside import Outside, Trouble, wait_for
+from outside import Outside
+from world import Trouble, wait_for
 
 # What may be aimed at from where a cut left the device, with weights; the nearer ones cost less time.
 AIMS = {
@@ -30,12 +31,14 @@ SECONDS = 300
 
 
 # What nobody here uses: the real base image without it is on the drive in a third of the time.
-LEFT_OUT = ("usr/lib/python3", "usr/lib/git-core", "usr/share", "usr/bin/git", "usr/bin/scalar", "usr/bin/python", "usr/lib/x86_64-linux-gnu/perl/",
-            "usr/lib/x86_64-linux-gnu/perl-base", "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/libperl", "var/lib/dpkg/info", "var/cache")
+LEFT_OUT = (
+    "usr/lib/python3", "usr/lib/git-core", "usr/share", "usr/bin/git", "usr/bin/scalar", "usr/bin/python", "usr/lib/x86_64-linux-gnu/perl",
+    "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/libperl", "var/lib/dpkg/info", "var/cache",
+)
 
 
 def slim(base, target):
-    with tarfile.open(base) as whole, tarfile.open(target, "w", format=whole.format or tarfile.PAX_FORMAT) as small:
+    with tarfile.open(base) as whole, tarfile.open(target, "w") as small:
         for member in whole:
             if member.isdir() or not member.name.removeprefix("./").startswith(LEFT_OUT):
                 small.addfile(member, whole.extractfile(member) if member.isreg() else None)
@@ -118,7 +121,9 @@ class Chain:
 
     def draw(self, journal):
         """What to aim at, how far into it, and how the next lease ends. Rare phases are drawn more often."""
-        stage = "rented" if journal.get("rented") and journal["stage"] == "live" else journal.get("stage", "idle")
+        stage = journal.get("stage", "idle")
+        if stage == "live" and self.judge.lease.get("access"):
+            stage = "rented"
         aims = dict(AIMS[stage])
         if journal.get("clean"):
             aims.pop("erase", None)
@@ -231,7 +236,8 @@ class Boot:
             phase = "build"
         elif name == "container.up" and self.phase == "resume":
             phase = "run"
-        if phase and phase != self.phase:
+        # That it was rented it may hear while it comes back from a cut.
+        if phase and phase != self.phase and not (name == "lease.rented" and self.phase == "resume"):
             self.enter(phase, event.at)
 
     def enter(self, phase, at):
@@ -269,6 +275,7 @@ class Boot:
         """The renter moves in, or comes back after a cut; where the erase is aimed at, the lease is ended then."""
         if not self.is_served and self.has_tunnel and self.has_container and not self.judge.is_over(margin=8):
             self.is_served = self.judge.come_back() if "counted" in lease else self.judge.move_in()
-        if self.is_served and self.aim == "erase" and not self.has_ended and not self.plan["lasts"]:
+        is_long = lease["access"]["expires"] > time.time() + 60
+        if self.is_served and self.aim not in ("run", "resume", None) and is_long and not self.has_ended:
             lease["over"] = self.has_ended = True
             self.outside.market.command("end", "rig")

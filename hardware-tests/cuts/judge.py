@@ -10,8 +10,10 @@ from outside import Renter, marker_digest
 DRIVE = "path:/dev/ubda"
 STAGES = ("idle", "cleaning", "registering", "preparing", "live", "erasing", "quarantined")
 # Nothing here breaks drive, card or market: whoever complains of them is wrong.
-NEVER = ("journal.failed", "journal.unreadable", "config.bad", "drive.gone", "drive.foreign", "storage.failed", "lease.erase-failed",
-         "market.answer-refused", "lease.registration-useless", "receipt.failed")
+NEVER = (
+    "journal.failed", "journal.unreadable", "config.bad", "drive.gone", "drive.foreign", "drive.failing", "drive.owed", "storage.failed",
+    "lease.erase-failed", "market.answer-refused", "lease.registration-useless", "receipt.failed",
+)
 
 
 class Wrong(Exception):
@@ -126,7 +128,7 @@ class Judge:
         self.outside.thaw()
 
     def retire(self):
-        self.retired.append({**self.lease, "uuid": self.lease["uuid"], "key": self.lease["key"]})
+        self.retired.append(self.lease)
         self.lease = None
         self.renter = None
 
@@ -184,8 +186,10 @@ class Judge:
             return None
         if "marker" in lease:
             words = text.split()
-            self.expect([words[0], words[2]] == [marker_digest(lease["marker"])] * 2, f"the renter's data is another after the cut: {words}")
-            self.expect(int(words[4]) >= lease.get("counted", 0), f"synced up to {lease.get('counted')}, but on the drive is {words[4]}")
+            is_same = [words[0], words[2]] == [marker_digest(lease["marker"])] * 2
+            self.expect(is_same, f"the renter's data is another after the cut: {words}")
+            counted = lease.get("counted", 0)
+            self.expect(int(words[4]) >= counted, f"told that it is synced: {counted}; on the drive: {words[4]}")
             host_key = renter.ask_host_key()
             self.expect(not host_key or host_key == lease["hostKey"], "the machine has another host key")
         return True

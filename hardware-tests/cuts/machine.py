@@ -2,10 +2,8 @@
 
 import json
 import os
-import pathlib
 import queue
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -148,6 +146,3 @@ def _data(path, limit):
             if any(piece.strip(b"\0")):
                 yield piece
             offset += len(piece)
-
-
-__all__ = ["Event", "Machine", "pathlib", "shutil"]

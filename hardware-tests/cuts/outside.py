@@ -10,18 +10,17 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "Tests" / "Integration"))
-from world import ROOT, Market, TunnelServer, Trouble, Workspace, run, ssh, wait_for  # noqa: E402
+from world import Market, Trouble, TunnelServer, Workspace, run, ssh  # noqa: E402
 
 US, DEVICE, LINK = "10.213.78.1", "10.213.78.2", "sublet-cuts0"
 MARKER_BYTES = 2 << 20
 
 
 class Outside:
-    """Market and tunnel server on one end of a link; the device is at the other. The network namespace is ours alone, so ports may be fixed."""
+    """Market and tunnel server on one end of a link; the device is at the other. The network namespace is ours: ports may be fixed."""
 
     def __init__(self):
         self.space = Workspace("cuts")
@@ -54,7 +53,8 @@ class Outside:
     def add_device(self):
         """A new device's configuration."""
         self.market.command("owner", "add", "olga")
-        return json.loads(self.market.command("device", "add", "--owner", "olga", "--name", "rig", "--server", "http://127.0.0.1:8080").stdout)
+        words = ["--owner", "olga", "--name", "rig", "--server", "http://127.0.0.1:8080"]
+        return json.loads(self.market.command("device", "add", *words).stdout)
 
     def start(self):
         self.market.start()
@@ -164,6 +164,3 @@ class Renter:
             self.process.kill()
             self.process.wait()
             self.process = None
-
-
-__all__ = ["DEVICE", "HERE", "LINK", "MARKER_BYTES", "ROOT", "US", "Outside", "Renter", "Trouble", "marker_digest", "run", "time", "wait_for"]

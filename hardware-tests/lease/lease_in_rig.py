@@ -220,6 +220,34 @@ class World:
         expect(digest == marker_digest(marker), f"logged in with the password; {MARKER_BYTES >> 20} MiB of marker in /data and at home")
         expect(source == MAPPER, f"/data is {source}")
 
+    def fill_drive(self, access, marker):
+        """The marker over most of the drive, in what the container prints, and in its own layer (`write_marker` did that)."""
+        script = (
+            f"yes {marker} | head -c 16M >/tmp/block && left=$(($(df --output=avail -B16M /data | tail -1) - 6)) && "
+            "while [ $left -gt 0 ] && cat /tmp/block; do left=$((left-1)); done >/data/fill && sync && stat -c %s /data/fill; "
+            f"printf '%s\\n' '{access['password']}' | sudo -S -p '' sh -c 'echo {marker} >/proc/1/fd/1'"
+        )
+        filled = int(ssh(access, script, timeout=300).stdout)
+        size = int(run("blockdev", "--getsize64", DRIVE).stdout)
+        expect(filled > 0.6 * size, f"the marker over {filled >> 20} MiB of the drive's {size >> 20}")
+        logs = list((self.device.mount / "engine").glob("*/containers/*/*.log"))
+        expect(any(marker.encode() in log.read_bytes() for log in logs), "and in what the engine keeps of the container's output")
+        self.docker_before = self.docker_ids()
+
+    def docker_ids(self):
+        """What the engine has for this lease alone: its container's id and the name of its layer."""
+        found = self.device.container()
+        return {found["Id"], pathlib.Path(found["GraphDriver"]["Data"]["UpperDir"]).parent.name}
+
+    def show_docker_forgot(self, marker):
+        """No container, layer or log of the lease before is in the new engine's folder."""
+        engine = self.device.mount / "engine"
+        expect(not self.docker_before & self.docker_ids(), "another container, another layer")
+        names = run("find", engine, "-printf", "%f\n").stdout.split("\n")
+        expect(not self.docker_before & set(names), "the engine has nothing under the old names")
+        found = run("grep", "-rlF", "--devices=skip", marker, engine, check=False).stdout
+        expect(not found, "the old marker is in no log, layer or volume of the new engine " + found)
+
     def show_encryption(self):
         text = run("cryptsetup", "luksDump", DRIVE).stdout
         header = json.loads(run("cryptsetup", "luksDump", "--dump-json-metadata", DRIVE).stdout)
@@ -261,6 +289,11 @@ class World:
         self.stolen_key.write_bytes(self.key.read_bytes())
         self.stolen_header = self.space.folder / "stolen.header"
         run("cryptsetup", "luksHeaderBackup", DRIVE, "--header-backup-file", self.stolen_header)
+        volume_key = self.space.folder / "volume.key"
+        words = ["--dump-volume-key", "--volume-key-file", volume_key, "--key-file", self.key]
+        run("cryptsetup", "luksDump", "--batch-mode", DRIVE, *words)
+        # For the host, which looks for them on the raw drive and card; in RAM here.
+        (IO / "keys").write_text(f"hex:{self.key.read_bytes().hex()}\nhex:{volume_key.read_bytes().hex()}\n")
 
     def lose_dockerd(self):
         """A killed dockerd leaves bind mounts in the data-root; another one takes over the container, and the renter notices nothing."""
@@ -283,6 +316,14 @@ class World:
     def show_stolen_key_useless(self):
         done = run("cryptsetup", "open", "--test-passphrase", "--key-file", self.stolen_key, DRIVE, check=False)
         expect(done.returncode != 0, "a copy of the key from before opens nothing")
+
+    def show_card_opens_nothing(self):
+        """A copy of the header, and everything that is on the card tried as its key."""
+        files = [path for path in CARD.rglob("*") if path.is_file() and 0 < path.stat().st_size <= 4096]
+        words = ["cryptsetup", "open", "--test-passphrase", "--header", self.stolen_header, DRIVE, "--key-file"]
+        opened = [path.name for path in files if run(*words, path, check=False).returncode == 0]
+        expect(not opened, f"a copy of the header and any of {len(files)} files of the card as its key open nothing {opened}")
+        expect(run(*words, self.stolen_key, check=False).returncode == 0, "(the stolen key does open that copy: so much for the copy)")
 
     def stolen_pair_reads(self, marker, block):
         """Whether who copied header AND key while the lease lived can still read its data on the drive."""
@@ -377,22 +418,24 @@ def whole(here):
     here.event("storage.ready")
     here.event("lease.offered", seconds=240)
     # Long enough for what is looked at below, also on a slow machine.
-    access = here.rent(f"{max(25, int(0.6 * (time.monotonic() - START)))}s")
+    access = here.rent(f"{max(60, int(1.5 * (time.monotonic() - START)))}s")
     here.event("lease.rented")
     here.write_marker(access, marker)
     here.show_encryption()
     block = here.show_medium(marker)
     here.show_wrong_key_refused()
+    here.fill_drive(access, marker)
     here.steal()
-    at("live")
+    at("live", 180)
     here.lose_dockerd()
     # With the market away nothing new is registered, so what an erase leaves can be looked at.
     here.market.end()
     say("the market is gone; the device ends the lease by itself")
-    here.event("lease.expired")
+    here.event("lease.expired", seconds=300)
     here.event("lease.erased", 2)
     here.show_erased()
     here.show_stolen_key_useless()
+    here.show_card_opens_nothing()
     expect(
         here.stolen_pair_reads(marker, block),
         "the limit of an erase by key: who copied header AND key while the lease lived still reads what is not overwritten",
@@ -407,6 +450,7 @@ def whole(here):
     expect(all(again[key] != access[key] for key in ("lease", "user", "password")), "another lease, another user, another password")
     seen = ssh(again, "ls -A /data; ls /home").stdout.split()
     expect(seen == [again["user"]], "the second renter sees nothing of the first")
+    here.show_docker_forgot(marker)
     expect(ssh({**access, "sshPort": again["sshPort"]}, "true", check=False).returncode != 0, "the old password is refused")
     here.write_marker(again, second)
     here.facts.keep(access=again, first=access["lease"], marker=second, host_key=here.host_key(again), leases=[access["lease"]])

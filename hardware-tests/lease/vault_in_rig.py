@@ -315,7 +315,7 @@ def kept(here):
     renter.open()
     renter.has_data("opened again: all is there")
     renter.show_passphrase_nowhere()
-    at("searched")
+    at("searched", 300)
     renter.governor_restart()
     renter.vault("close")
     renter.restarts()
