@@ -107,11 +107,16 @@ extension Lifecycle {
             guard erasure.drive == identity else { return }
             erasure.isRunning = false
             state = .erasing(erasure)
-            // As if the lease had ended without its drive: what the kernel still holds of it goes, and its key.
-            act(.tearDown)
-            if let lease = erasure.lease { act(.destroyKey(lease)) }
-        case .waiting, .quarantined: break
+            letGo(erasure)
+        case .quarantined(let erasure): if erasure.drive == identity { letGo(erasure) }
+        case .waiting: break
         }
+    }
+
+    /// As if the lease had ended without its drive: what the kernel still holds of it goes, and its key.
+    private mutating func letGo(_ erasure: Erasure) {
+        act(.tearDown)
+        if let lease = erasure.lease { act(.destroyKey(lease)) }
     }
 
     /// Ends what runs on the drive; the lease goes on when the drive does.

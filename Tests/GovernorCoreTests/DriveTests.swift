@@ -11,7 +11,7 @@ import Testing
         (.registering, [], "waiting"), (.preparing, [.tearDown], "waiting"), (.building, [.tearDown], "waiting"),
         (.offered, [.tearDown], "waiting"), (.leased, [.tearDown], "suspended"), (.suspended, [], "suspended"),
         (.erasing, [.tearDown, .destroyKey(firstLease)], "erasing"), (.erasingAway, [], "erasing"),
-        (.quarantined, [], "quarantined"), (.quarantinedAway, [], "quarantined"),
+        (.quarantined, [.tearDown, .destroyKey(firstLease)], "quarantined"), (.quarantinedAway, [], "quarantined"),
     ]
 
     @Test(arguments: gone.indices)

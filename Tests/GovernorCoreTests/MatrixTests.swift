@@ -45,7 +45,7 @@ import Testing
         // The lease is over and its erase waits for a drive: another one serves, erased first.
         "erasingAway otherDriveReady", "quarantined otherDriveReady", "quarantinedAway otherDriveReady",
         "registering registered",  // the lease that was asked for
-        "erasing driveGone",  // its key dies at once
+        "erasing driveGone", "quarantined driveGone",  // its key dies at once
         "erasingAway driveReady",
         "quarantined ownerActs",
         "erasing started", "erasingAway started", "quarantined started", "quarantinedAway started",  // the key dies again
