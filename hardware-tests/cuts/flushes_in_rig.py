@@ -266,7 +266,7 @@ def header_is_zero():
 def main():
     word, *numbers = sys.argv[1:]
     for share in (str(HERE.parents[1]), os.environ["SUBLET_BIN"]):
-        run("mount", "-o", "remount,ro", share)
+        run("mount", "-o", "remount,bind,ro", share)
     run("modprobe", "-a", "dm-log-writes", "dm-snapshot")
     if word == "record":
         record()
