@@ -78,7 +78,8 @@ BAD = {
     "relative path": (text(changed(storage__path="drive.img")), ["storage.path", "expected an absolute path"]),
     "a size of half a MiB": (text(changed(storage__sizeMiB=0.5)), ["storage.sizeMiB", "a whole number from 1024"]),
     "a size of 1 MiB": (text(changed(storage__sizeMiB=1)), ["storage.sizeMiB", "a whole number from 1024", "found 1"]),
-    "a size beyond 64 bits": (text(GOOD).replace(b"1024", b"99999999999999999999"), ["expected a whole number of at most 63 bits"]),
+    # json-c 0.18 (Debian 13) refuses it by itself.
+    "a size beyond 64 bits": (text(GOOD).replace(b"1024", b"99999999999999999999"), [("expected a whole number of at most 63 bits", "number expected")]),
     "another encryption": (text(changed(storage__encryption="rot13")), ["storage.encryption", "\"luks2\" \"none\"", "\"rot13\""]),
     "key erase without encryption": (text(changed(storage__erase="key")), ["storage.erase", "there is no key to destroy", "\"key\""]),
     "another adoption": (text(changed(storage__adopt="all")), ["storage.adopt", "\"blank\" \"any\"", "\"all\""]),
@@ -125,7 +126,9 @@ def test_a_bad_configuration_is_refused(place, name):
     assert (done.returncode, done.stdout) == (78, "")
     assert len(done.stderr.splitlines()) == 1 and len(done.stderr) < 1_000, done.stderr
     assert done.stderr.startswith(f"governor: {place}/device-config.json: ")
-    assert not [word for word in words if word not in done.stderr], done.stderr
+    for word in words:
+        choice = (word,) if isinstance(word, str) else word
+        assert [one for one in choice if one in done.stderr], done.stderr
     assert KEY not in done.stderr
     must_be_untouched(place)
 
