@@ -128,11 +128,12 @@ extension Lifecycle {
         contact.soon(at: now)
     }
 
-    /// The kernel's word on the open drive. Read-only, it is closed, checked and opened anew; what else is wrong is told, and no more.
+    /// The kernel's word on the open drive. Read-only, it is closed, checked and opened anew, and for the first errors of a lease too; what else
+    /// is wrong is told, and no more: a renter's machine is not to be restarted over and over.
     mutating func driveHealth(_ health: DriveHealth, at now: Instant) {
         guard isServed, let tenancy, tenancy.ailment != health else { return }
         if health == .good { note(.driveMended) } else { note(.driveFailing, ["drive": tenancy.drive, "reason": health.rawValue]) }
-        guard health == .readOnly else {
+        guard health == .readOnly || health == .errors && mendBackoff.failures == 0 else {
             changeTenancy { $0.ailment = health }
             return contact.soon(at: now)
         }

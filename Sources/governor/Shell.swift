@@ -226,8 +226,13 @@ final class Shell {
             world.drive = nil
             feed(.driveGone(identity, reason: reason))
         case .left(let drive, let reason):
-            let isThere = drive.verdict != .missing
-            write(Note(isThere ? .driveForeign : .driveGone, ["drive": drive.identity, "path": drive.path, "reason": reason]))
+            let event: LogEvent =
+                switch drive.verdict {
+                case .missing: .driveGone
+                case .unreadable: .driveFailing
+                default: .driveForeign
+                }
+            write(Note(event, ["drive": drive.identity, "path": drive.path, "reason": reason]))
         case .changed:
             publish()
             if let reason = drives?.reason { feed(.driveWanted(reason)) }

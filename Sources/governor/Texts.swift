@@ -66,6 +66,7 @@ enum KnownDrivesFile {
 
     static func write(_ drives: [KnownDrive], _ path: String) throws(SystemError) {
         let elements = drives.map { JSON.object([.init("identity", .string($0.identity)), .init("volume", .string($0.volume))]) }
+        try Files.makeFolder(Files.parent(of: path))
         try Files.replace(path, with: JSON.array(elements).encoded(), mode: 0o600)
     }
 }

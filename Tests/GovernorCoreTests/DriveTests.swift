@@ -161,9 +161,23 @@ import Testing
         #expect(device.life.phase == (stand == .leased ? .leased : .offered))
     }
 
-    @Test(arguments: [DriveHealth.full, .errors])
-    func `a drive that is full or counts errors stays in service, and the market hears of it`(health: DriveHealth) {
+    @Test func `the first errors of a lease are mended, once`() {
         var device = Device.at(.leased)
+        #expect(device.feed(.driveHealth(.errors)) == [.tearDown] && device.life.tenancy?.toldFault == "drive-errors")
+        #expect(device.pass(seconds: 10).contains(.openStorage(firstLease)))
+        device.feed(.storageReady, .containerUp, .tunnelUp)
+        #expect(device.feed(.driveHealth(.errors)) == [] && device.life.phase == .leased)
+    }
+
+    @Test(arguments: [DriveHealth.full, .errors])
+    func `a drive that is full or goes on to count errors stays in service, and the market hears of it`(health: DriveHealth) {
+        var device = Device.at(.leased)
+        if health == .errors {
+            device.feed(.driveHealth(.errors))
+            device.pass(seconds: 10)
+            device.feed(.storageReady, .containerUp, .tunnelUp)
+            device.answer(.rented)
+        }
         #expect(device.feed(.driveHealth(health)) == [] && device.notes == [.driveFailing] && device.life.lamp == .steady)
         #expect(device.feed(.deadline) == [.checkIn(firstLease, phase: .leased, tunnel: .up, fault: health.rawValue)])
         device.answer(.rented)
