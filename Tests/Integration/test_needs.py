@@ -131,7 +131,8 @@ def test_a_market_without_free_ports(space, new_device):
         for occupant in occupants:
             occupant.remove()
     device.wait_event("lease.registered", seconds=60)
-    device.end()
+    # It goes on to prepare its drive; the tests after this one want nothing mounted.
+    device.remove()
     market.end()
 
 
