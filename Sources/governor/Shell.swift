@@ -305,9 +305,14 @@ final class Shell {
         switch result {
         case .success(let report): feed(.erased(report))
         case .failure(let trouble):
-            feed(.eraseFailed(trouble.reason))
-            // Another drive may be there that can serve.
-            drives?.look()
+            // A drive that is pulled fails first, and is gone a moment later by udev's word: that is no failure to quarantine it for.
+            let plug = plug
+            loop.after(milliseconds: 3_000) { [self] in
+                guard plug == self.plug else { return }
+                feed(.eraseFailed(trouble.reason))
+                // Another drive may be there that can serve.
+                drives?.look()
+            }
         }
     }
 

@@ -16,6 +16,7 @@ from world import ROOT, run, wait_for
 sys.path.insert(0, str(ROOT / "Tests" / "Demo"))
 import wire  # noqa: E402
 
+needs_tun = pytest.mark.skipif(not os.path.exists("/dev/net/tun"), reason="needs /dev/net/tun")
 NAME = f"sl{os.getpid() % 100000}tap"
 
 
@@ -77,6 +78,7 @@ def cable(greeter):
     cable.remove()
 
 
+@needs_tun
 def test_the_cable_carries_to_the_hosts_loopback(cable, greeter):
     """From the cable's end a port of its address is that of the host's loopback, both ways, to the last byte."""
     with cable.entered():
@@ -88,6 +90,7 @@ def test_the_cable_carries_to_the_hosts_loopback(cable, greeter):
         assert "hello" not in call(cable.dead).stdout
 
 
+@needs_tun
 def test_the_host_has_no_part_in_the_cable(cable, greeter):
     """Neither its device nor its address is the host's; and back on the host we are where we were."""
     assert not pathlib.Path("/sys/class/net", NAME).exists()
@@ -95,6 +98,7 @@ def test_the_host_has_no_part_in_the_cable(cable, greeter):
     assert call(greeter.port, "127.0.0.1").stdout.split() == ["hello", "3000000"]
 
 
+@needs_tun
 def test_removing_a_cable_ends_what_goes_over_it(greeter):
     """A connection that is open when the cable is removed ends, on the host too; else the demo would find its own ports in use."""
     cable = wire.Cable(NAME, [greeter.port])
@@ -122,6 +126,7 @@ def test_where_a_drive_is_encrypted():
     assert run(script, env={**os.environ, "PLAIN": "1"}).stdout.strip() == "none"
 
 
+@needs_tun
 def test_no_tap_is_one_line_with_two_ways_out():
     """Without /dev/net/tun: 69, how to get it, and how to see the demo without."""
     script = ROOT / "board" / "host" / "check-kernel"
