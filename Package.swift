@@ -38,6 +38,7 @@ let package = Package(
         .executable(name: "governor", targets: ["governor"]),
         .executable(name: "market", targets: ["market"]),
         .executable(name: "vault", targets: ["vault"]),
+        .executable(name: "simulate", targets: ["simulate"]),
     ],
     targets: [
         door("CLinux"), door("CJSON"), door("CCrypto"), door("CCurl"), door("CCryptsetup"), door("CMicrohttpd"), door("CSQLite"),
@@ -72,6 +73,9 @@ let package = Package(
         room("Web", ["CMicrohttpd", "CLinux", "Platform"], links: ["microhttpd"]),
         program("market", ["CLinux", "Commands", "Crypto", "Database", "JSON", "MarketCore", "Platform", "Protocol", "Web"]),
 
+        room("Simulator", ["GovernorCore", "MarketCore", "Protocol"]),
+        program("simulate", ["CLinux", "Commands", "Platform", "Simulator"]),
+
         tests("Platform", ["Platform"]),
         tests("JSON", ["JSON"]),
         tests("Crypto", ["Crypto", "Platform"]),
@@ -79,7 +83,8 @@ let package = Package(
         tests("VaultProtocol", ["Platform", "VaultProtocol"]),
         tests("Storage", ["Platform", "Storage"]),
         tests("GovernorCore", ["Platform", "GovernorCore", "JSON", "Protocol"]),
-        tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol"]),
+        tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol", "Simulator"]),
+        tests("Simulator", ["Simulator"]),
         tests("Database", ["Database", "MarketCore", "Platform", "Protocol"]),
     ],
     swiftLanguageModes: [.v6]

@@ -34,9 +34,10 @@ struct Contact: Equatable, Sendable {
         isUnderWay = false
         due = isWantedAgain ? now : now.adding(seconds: interval)
         isWantedAgain = false
-        // One check-in shortly before the end: an extension must not come too late.
-        if let moment {
-            let last = moment.adding(seconds: -min(30, interval))
+        // Two check-ins shortly before the end, for one may be lost: an extension must not come too late.
+        guard let moment else { return }
+        for seconds in [120, 30] as [Int64] {
+            let last = moment.adding(seconds: -min(seconds, interval))
             if last > now, let planned = due, last < planned { due = last }
         }
     }

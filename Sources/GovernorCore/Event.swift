@@ -54,8 +54,8 @@ public enum Event: Equatable, Sendable {
     case checkedIn(CheckInAnswer)
     /// It did not, or not sensibly. This never ends a lease.
     case checkInFailed(String)
-    /// The market says, under its seal, that it knows no such lease.
-    case leaseUnknown
+    /// The market says, under its seal, that it knows no such lease; with its time.
+    case leaseUnknown(UnixTime?)
     /// The drive is erased, and that was verified.
     case erased(EraseReport)
     /// It is not.

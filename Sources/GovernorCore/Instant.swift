@@ -24,12 +24,14 @@ public struct Instant: Equatable, Comparable, Hashable, Sendable {
 }
 
 /// Jitter for backoff: SplitMix64 (Steele, Lea, Flood 2014). Seeded from outside, so that a run can be repeated.
-struct Jitter: Equatable, Sendable {
+public struct Jitter: Equatable, Sendable {
     private var state: UInt64
 
-    init(seed: UInt64) { state = seed }
+    /// The numbers of a seed.
+    public init(seed: UInt64) { state = seed }
 
-    mutating func next() -> UInt64 {
+    /// The next one.
+    public mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var mixed = state
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9

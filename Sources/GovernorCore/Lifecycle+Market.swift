@@ -103,11 +103,18 @@ extension Lifecycle {
 
     /// A market that lost a lease nobody rented can't rent it out: it is ended here too, and another is asked for. One that was rented goes
     /// on to its known end, for a market that fell back to an old backup must not destroy it.
-    mutating func leaseUnknown(at now: Instant) {
-        guard contact.isUnderWay, tenancy != nil, !journal.rented else { return checkInFailed("the market knows no such lease", at: now) }
-        note(.endedByMarket, ["reason": "the market knows no such lease"])
-        contact.rest()
-        endLease(at: now)
+    mutating func leaseUnknown(_ time: UnixTime?, at now: Instant) {
+        guard contact.isUnderWay, tenancy != nil else { return checkInFailed("the market knows no such lease", at: now) }
+        guard journal.rented else {
+            note(.endedByMarket, ["reason": "the market knows no such lease"])
+            contact.rest()
+            return endLease(at: now)
+        }
+        if let time {
+            let known = MarketClock.Known(ends: journal.expires, told: journal.marketTime, kept: journal.expires)
+            if case .unconfirmed(let until) = clock.take(time, at: now, known) { return wait(for: until, time, at: now) }
+        }
+        checkInFailed("the market knows no such lease", at: now)
     }
 
     mutating func checkedIn(_ answer: CheckInAnswer, at now: Instant) {
@@ -116,7 +123,9 @@ extension Lifecycle {
         guard let lease = tenancy?.lease ?? journal.lease else { return contact.rest() }
         switch weigh(terms, about: lease, at: now) {
         case .believed: break
-        case .unconfirmed(let until): return wait(for: until, terms, at: now)
+        case .unconfirmed(let until):
+            contact.interval = terms.checkInSeconds
+            return wait(for: until, terms.time, at: now)
         case .refused(let reason):
             contact.fail(at: now, &jitter)
             return note(.answerRefused, ["reason": reason])
@@ -198,20 +207,28 @@ extension Lifecycle {
     /// jumped, or from an old backup that forgot a rental changes nothing.
     private mutating func weigh(_ terms: LeaseTerms, about lease: LeaseID, at now: Instant) -> Belief {
         guard terms.lease == lease else { return .refused("expected an answer about this lease, found " + terms.lease.text) }
-        if journal.rented, terms.state == .offered { return .refused("expected a rented lease, found an offered one: an old answer") }
-        if journal.rented, terms.state == .rented, let known = journal.expires, let told = terms.expires, told < known {
-            return .refused("expected an expiration not before \(known.seconds), found \(told.seconds)")
-        }
         if !journal.rented, terms.state == .rented, let told = terms.expires, told <= terms.time {
             return .refused("expected an expiration after the answer's own time, found \(told.seconds)")
         }
-        let known = MarketClock.Known(ends: tenancy == nil ? nil : end(by: terms, at: now), told: journal.marketTime)
-        switch clock.take(terms.time, at: now, known) {
-        case .believed: return .believed
+        // What an old backup says of a lease is not believed; its clock is a clock like any other, and without one no lease would ever end.
+        let stale = staleness(of: terms)
+        let ends = tenancy == nil ? nil : stale == nil ? end(by: terms, at: now) : journal.expires
+        switch clock.take(terms.time, at: now, MarketClock.Known(ends: ends, told: journal.marketTime, kept: journal.expires)) {
+        case .believed: return stale.map { .refused($0) } ?? .believed
         case .unconfirmed(let until): return .unconfirmed(until: until)
         case .jumped:
             return .refused("expected the market's clock near \(clock.time(at: now)?.seconds ?? 0), found \(terms.time.seconds)")
         }
+    }
+
+    /// Why terms are older than what we know; nil where they are not. Whoever ends a lease before its time leaves its expiration as it was; a
+    /// market that fell back to a backup does not know of the rental, or of an extension.
+    private func staleness(of terms: LeaseTerms) -> String? {
+        guard journal.rented, let known = journal.expires else { return nil }
+        guard terms.state != .offered, let told = terms.expires else {
+            return "expected a rented lease, found one that was never rented: an old answer"
+        }
+        return told < known ? "expected an expiration not before \(known.seconds), found \(told.seconds): an old answer" : nil
     }
 
     /// When the lease ends that somebody would lose; one of which that is not known, if it is said to have ended, ends now.
@@ -224,9 +241,8 @@ extension Lifecycle {
     }
 
     /// The first answer of this boot says that the lease ran out meanwhile. It may have; but nothing is destroyed on the word of one clock.
-    private mutating func wait(for until: Instant, _ terms: LeaseTerms, at now: Instant) {
-        note(.clockDoubted, ["time": "\(terms.time.seconds)", "asks-again-in-s": "\(max(1, until.seconds(since: now)))"])
-        contact.interval = terms.checkInSeconds
+    private mutating func wait(for until: Instant, _ time: UnixTime, at now: Instant) {
+        note(.clockDoubted, ["time": "\(time.seconds)", "asks-again-in-s": "\(max(1, until.seconds(since: now)))"])
         contact.succeed(at: now, before: nil)
         contact.hurry(to: until)
     }

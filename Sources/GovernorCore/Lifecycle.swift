@@ -128,7 +128,7 @@ public struct Lifecycle: Equatable, Sendable {
         case .tunnelRefused(let reason): tunnelDown(reason, refused: true, at: now)
         case .checkedIn(let answer): checkedIn(answer, at: now)
         case .checkInFailed(let reason): checkInFailed(reason, at: now)
-        case .leaseUnknown: leaseUnknown(at: now)
+        case .leaseUnknown(let time): leaseUnknown(time, at: now)
         case .erased(let report): erased(report, at: now)
         case .eraseFailed(let reason): eraseFailed(reason, at: now)
         case .deadline: deadline(at: now)

@@ -7,6 +7,9 @@ import Protocol
 ///        │                                                               ▲   └── one that jumps ahead of the first is not believed
 ///        └──one that surprises──▶ doubted ──another like it, later───────┘
 ///
+/// One that jumps ahead, but not beyond the end of a lease, is believed when it is still said ten minutes later: the first one came from a clock that was
+/// behind.
+///
 /// Nobody knows how long a device was off, so a first answer may say anything. One that would end the lease, or that lies before what the
 /// market said already, is set by only when another answer says the same a while later. Within one boot the clock outlives the program.
 public struct MarketClock: Equatable, Sendable {
@@ -39,10 +42,14 @@ public struct MarketClock: Equatable, Sendable {
         /// The market's time as it was last told, and kept; nil where it never was.
         let told: UnixTime?
 
+        /// When that lease ends by the journal, whatever an answer says; nil where that is not known.
+        let kept: UnixTime?
+
         /// What is known; nothing by default.
-        public init(ends: UnixTime? = nil, told: UnixTime? = nil) {
+        public init(ends: UnixTime? = nil, told: UnixTime? = nil, kept: UnixTime? = nil) {
             self.ends = ends
             self.told = told
+            self.kept = kept
         }
 
         /// How long a surprising answer waits, in seconds: a tenth of what the renter had left when the market was last heard.
@@ -76,8 +83,13 @@ public struct MarketClock: Equatable, Sendable {
     /// Takes the time of an answer. A time behind our count is taken: it can only lengthen a lease.
     public mutating func take(_ time: UnixTime, at now: Instant, _ known: Known = Known()) -> Verdict {
         let fresh = Anchor(time: time, at: now)
-        if let first, time.seconds > first.time(at: now) + first.slack(at: now) { return .jumped }
         let isOver = known.ends.map { $0 <= time } ?? false
+        if let first, time.seconds > first.time(at: now) + first.slack(at: now) {
+            // Was it the first answer that came from a clock that was behind? What ends nothing may be believed when it is said for long.
+            guard !isOver, known.kept.map({ time < $0 }) ?? true, let until = wait(for: fresh, seconds: Self.longestWait), until <= now else { return .jumped }
+            (self.first, anchor, doubt) = (fresh, fresh, nil)
+            return .believed
+        }
         if surprises(fresh, isOver: isOver, told: known.told), let until = wait(for: fresh, seconds: known.wait), until > now {
             // An answer from behind can end nothing; it only does not set the clock.
             return isOver ? .unconfirmed(until: until) : .believed

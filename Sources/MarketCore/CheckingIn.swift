@@ -6,7 +6,7 @@ extension Market {
     public func checkIn(_ request: CheckInRequest, from device: DeviceID, at now: UnixTime) throws(MarketError) -> CheckInAnswer {
         try store.atomically { () throws(MarketError) in
             guard var lease = try store.lease(request.lease), lease.device == device else {
-                throw .refused(.notFound, "this device has no lease \(request.lease.text)")
+                throw .refused(Refusal(.notFound, "this device has no lease \(request.lease.text)", time: now))
             }
             try settle(&lease, at: now)
             lease.sighting = lease.sighting.after(request, at: now)

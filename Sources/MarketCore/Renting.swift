@@ -75,7 +75,8 @@ extension Market {
         return lease
     }
 
-    /// Moves the end of a rented lease `seconds` further. Refused: it isn't rented, or would end more than 400 days from now.
+    /// Moves the end of a rented lease `seconds` further. Refused: it isn't rented, ends within seconds, or would end more than 400 days
+    /// from now.
     public func extend(_ device: DeviceRecord, seconds: Int64, at now: UnixTime) throws(MarketError) -> LeaseRecord {
         guard (1...UnixTime.longestLease).contains(seconds) else {
             throw .refused(.badRequest, "a lease is extended by one second to 400 days")
@@ -87,6 +88,11 @@ extension Market {
             try settle(&lease, at: now)
             guard lease.state == .rented, let expires = lease.expires else {
                 throw .refused(.conflict, "the lease of device \(device.name) is \(lease.state.rawValue), not rented")
+            }
+            let left = expires.seconds - now.seconds
+            guard left > (try store.rules().lastCallSeconds) else {
+                throw .refused(
+                    .conflict, "the lease of device \(device.name) ends in \(left) s: the device may not hear of an extension in time")
             }
             let later = UnixTime(expires.seconds + seconds)
             guard later.seconds <= now.seconds + UnixTime.longestLease else {

@@ -235,11 +235,14 @@ public struct Refusal: Equatable, Sendable {
     public var code: Code
     /// What was wrong and what was expected.
     public var message: String
+    /// The market's clock, where it says that it knows no such lease: a device that was off knows no other, and its lease must end in time.
+    public var time: UnixTime?
 
     /// A refusal.
-    public init(_ code: Code, _ message: String) {
+    public init(_ code: Code, _ message: String, time: UnixTime? = nil) {
         self.code = code
         self.message = message
+        self.time = time
     }
 
     /// Reads the body strictly.
@@ -248,12 +251,15 @@ public struct Refusal: Equatable, Sendable {
         var reader = try outer.object("error")
         code = try reader.word("code", as: Code.self)
         message = try reader.string("message", 1...1_024)
+        time = try reader.optionalTime("time")
         try reader.finish()
         try outer.finish()
     }
 
     /// The body.
     public var json: JSON {
-        .object([.init("error", .object([.init("code", .string(code.rawValue)), .init("message", .string(message))]))])
+        var members: [JSON.Member] = [.init("code", .string(code.rawValue)), .init("message", .string(message))]
+        if let time { members.append(.init("time", .integer(time.seconds))) }
+        return .object([.init("error", .object(members))])
     }
 }

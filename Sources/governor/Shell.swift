@@ -193,7 +193,7 @@ final class Shell {
             case .answer(let answer):
                 feed(.checkedIn(answer))
                 receipts.send()
-            case .refused(let refusal) where refusal.code == .notFound: feed(.leaseUnknown)
+            case .refused(let refusal) where refusal.code == .notFound: feed(.leaseUnknown(refusal.time))
             case .refused(let refusal): feed(.checkInFailed(refusal.code.rawValue + ": " + refusal.message))
             case .failed(let reason): feed(.checkInFailed(reason))
             }

@@ -231,7 +231,7 @@ private func tellable(_ refusal: Refusal) -> Refusal {
     let bytes = refusal.message.utf8
     if bytes.count <= 1_000, bytes.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) { return refusal }
     let clean = bytes.prefix(300).map { $0 >= 0x20 && $0 != 0x7F ? $0 : UInt8(ascii: "?") }
-    return Refusal(refusal.code, String(decoding: clean, as: UTF8.self))
+    return Refusal(refusal.code, String(decoding: clean, as: UTF8.self), time: refusal.time)
 }
 
 private func isNonce(_ text: String) -> Bool {

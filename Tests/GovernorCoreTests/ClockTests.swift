@@ -136,6 +136,18 @@ import Testing
         #expect(device.notes.contains(.extended) && device.life.clock.time(at: device.now) == UnixTime(Device.end + 5))
     }
 
+    @Test func `a first answer from a clock that was behind: the right time is believed after ten minutes, if it ends nothing`() {
+        var clock = MarketClock()
+        let known = MarketClock.Known(ends: UnixTime(noon + 9_000))
+        #expect(clock.take(UnixTime(noon - 2_000), at: .seconds(10), known) == .believed)
+        for seconds in [20, 300, 619] as [Int64] { #expect(clock.take(UnixTime(noon + seconds), at: .seconds(seconds), known) == .jumped) }
+        #expect(clock.take(UnixTime(noon + 620), at: .seconds(620), known) == .believed)
+        #expect(clock.time(at: .seconds(700)) == UnixTime(noon + 700))
+        for seconds in [1_000, 1_700, 9_000] as [Int64] {
+            #expect(clock.take(UnixTime(2_147_483_648 + seconds), at: .seconds(seconds), known) == .jumped, "what ends the lease, never")
+        }
+    }
+
     @Test func `the operator's word before the known end is taken at once`() {
         var device = Self.rebooted()
         #expect(device.answer { $0.terms(.ended, time: Device.end - 1) }.contains(.erase(firstLease, drive: stick.identity)))

@@ -83,8 +83,17 @@ struct Device {
     ) -> LeaseTerms {
         LeaseTerms(
             lease: lease, time: UnixTime(time ?? self.time), state: state,
-            expires: (expires ?? (state == .rented ? Self.end : nil)).map { UnixTime($0) },
+            expires: (expires ?? told(state)).map { UnixTime($0) },
             checkInSeconds: checkIn, sshKeys: keys, tunnel: target(ssh: ssh))
+    }
+
+    /// When a lease ends, by the market: whoever ends it early leaves that as it was.
+    private func told(_ state: LeaseState) -> Int64? {
+        switch state {
+        case .rented: Self.end
+        case .ended: life.journal.expires?.seconds
+        case .offered: nil
+        }
     }
 
     /// Goes on to the next check-in, if none is under way.

@@ -3,6 +3,7 @@ import JSON
 import MarketCore
 import Platform
 import Protocol
+import Simulator
 import Testing
 
 /// The two ledgers that every rule is tried on.
