@@ -32,18 +32,21 @@ extension Volume {
     }
 
     /// fallocate's hole in a file, BLKDISCARD on a device; false where it can't, or where a device only says it did.
-    private func discard(_ device: borrowing FileDescriptor, _ bytes: Int64, _ tell: (StepProgress) -> Void) -> Bool {
+    func discard(_ device: borrowing FileDescriptor, _ bytes: Int64, _ tell: (StepProgress) -> Void) -> Bool {
         guard let status = try? device.status() else { return false }
         let isFile = clinux_is_regular(status.st_mode)
+        // Not stride(): its step is an Int, which on a 32-bit board can't hold 4 GiB.
         let piece: Int64 = 4 << 30
-        for offset in stride(from: 0, to: bytes, by: Int64.Stride(piece)) {
-            let count = min(piece, bytes - offset)
+        var done: Int64 = 0
+        while done < bytes {
+            let count = min(piece, bytes - done)
             let result =
                 isFile
-                ? fallocate(device.raw, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(offset), off_t(count))
-                : clinux_block_discard(device.raw, UInt64(offset), UInt64(count))
+                ? fallocate(device.raw, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(done), off_t(count))
+                : clinux_block_discard(device.raw, UInt64(done), UInt64(count))
             guard result == 0 else { return false }
-            tell(StepProgress(step: "erase", done: offset + count, total: bytes))
+            done += count
+            tell(StepProgress(step: "erase", done: done, total: bytes))
         }
         guard (try? device.synchronize()) != nil else { return false }
         forgetCached(device)

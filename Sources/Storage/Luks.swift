@@ -136,7 +136,8 @@ public enum Luks {
             let result = crypt_keyslot_destroy(device.raw, slot)
             guard result == 0 else { throw StorageError(cryptsetup: result, "destroy key slot \(slot)") }
         }
-        return Int64(crypt_get_data_offset(device.raw)) * 512
+        // In sectors. A header may claim any: more than all drives have is as good as the whole drive.
+        return Int64(min(crypt_get_data_offset(device.raw), 1 << 53)) * 512
     }
 
     /// Whether this kernel has device-mapper with dm-crypt, without which nothing can be opened.

@@ -95,7 +95,8 @@ extension Volume {
         return false
     }
 
-    private func makeFileIfNew() throws(StorageError) {
+    /// Makes the file that serves as the drive, where the owner wants one and there is none yet.
+    func makeFileIfNew() throws(StorageError) {
         guard !Files.exists(path) else { return }
         guard let bytes = newFileBytes else { throw StorageError("nothing is at " + path, code: ENOENT) }
         try system { () throws(SystemError) in
