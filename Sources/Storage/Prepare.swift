@@ -84,15 +84,10 @@ extension Volume {
         }
     }
 
-    /// Whether any mount in any namespace, a mapping or a loop device uses the drive. O_EXCL on a block device asks the kernel just that.
+    /// Whether anything still uses the drive; where a file serves as it, whether a loop device does.
     private func isHeld() throws(StorageError) -> Bool {
         guard let status = try system({ () throws(SystemError) in try Files.status(path) }) else { return false }
-        if clinux_is_regular(status.st_mode) { return LoopDevice.isBehindOne(file: path) }
-        do throws(SystemError) { _ = try FileDescriptor.open(path, O_RDONLY | O_EXCL) } catch {
-            guard error.code == EBUSY else { throw StorageError(error) }
-            return true
-        }
-        return false
+        return try clinux_is_regular(status.st_mode) ? LoopDevice.isBehindOne(file: path) : Block.isHeld(path)
     }
 
     /// Makes the file that serves as the drive, where the owner wants one and there is none yet.
