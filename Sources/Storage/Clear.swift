@@ -12,22 +12,16 @@ extension Volume {
         _ device: borrowing FileDescriptor, bytes: Int64, _ method: EraseMethod, _ tell: (StepProgress) -> Void
     ) throws(StorageError) {
         if method == .discard, discard(device, bytes, tell) { return }
-        let zeros = [UInt8](repeating: 0, count: 4 << 20)
         do throws(SystemError) {
-            var offset = EraseMark.read(markPath, drive: identity, bytes: bytes)
-            var marked = offset
-            while offset < bytes {
-                let count = Int(min(Int64(zeros.count), bytes - offset))
-                try device.write(count == zeros.count ? zeros : [UInt8](repeating: 0, count: count), at: offset)
-                offset += Int64(count)
-                tell(StepProgress(step: "erase", done: offset, total: bytes))
-                guard offset - marked >= EraseMark.spacing else { continue }
+            var marked = EraseMark.read(markPath, drive: identity, bytes: bytes)
+            try writeZeros(device, marked..<bytes) { done throws(SystemError) in
+                tell(StepProgress(step: "erase", done: done, total: bytes))
+                guard done - marked >= EraseMark.spacing else { return }
                 // The mark is true only once what it speaks of is on the drive.
                 try device.synchronize()
-                try EraseMark(drive: identity, bytes: bytes, done: offset).write(markPath)
-                marked = offset
+                try EraseMark(drive: identity, bytes: bytes, done: done).write(markPath)
+                marked = done
             }
-            try device.synchronize()
         } catch { throw StorageError(error.within("overwrite " + path)) }
     }
 
@@ -76,6 +70,21 @@ extension Volume {
         }
         tell(StepProgress(step: "verify", done: bytes, total: bytes))
     }
+}
+
+/// Writes zeros from one byte to another and makes them durable; tells after each 4 MiB how far it is.
+func writeZeros(
+    _ device: borrowing FileDescriptor, _ range: Range<Int64>, _ tell: (Int64) throws(SystemError) -> Void = { _ in }
+) throws(SystemError) {
+    let zeros = [UInt8](repeating: 0, count: 4 << 20)
+    var done = range.lowerBound
+    while done < range.upperBound {
+        let count = Int(min(Int64(zeros.count), range.upperBound - done))
+        try device.write(count == zeros.count ? zeros : Array(zeros[..<count]), at: done)
+        done += Int64(count)
+        try tell(done)
+    }
+    try device.synchronize()
 }
 
 /// What is read next comes from the drive and not from memory.

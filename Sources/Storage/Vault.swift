@@ -159,9 +159,7 @@ extension Vault {
         if Luks.hasHeader(path) { try storage { () throws(StorageError) in _ = try Luks.destroyKeySlots(path) } }
         try step { () throws(SystemError) in
             let file = try FileDescriptor.open(path, O_WRONLY)
-            let zeros = [UInt8](repeating: 0, count: 1 << 20)
-            for index in 0..<min(16, try file.status().st_size >> 20) { try file.write(zeros, at: Int64(index) << 20) }
-            try file.synchronize()
+            try writeZeros(file, 0..<min(16 << 20, Int64(try file.status().st_size)))
             _ = try Files.remove(path)
         }
     }
