@@ -189,11 +189,11 @@ extension Vault {
     }
 
     private func build(_ passphrase: borrowing LockedBytes, owner: UInt32) throws(VaultTrouble) {
-        let cpuinfo = try step { () throws(SystemError) in try Files.read("/proc/cpuinfo", limit: 8 << 20) }
+        let cipher = try step { () throws(SystemError) in try Luks.Cipher.ofThisMachine() }
         let loop = try step { () throws(SystemError) in try LoopDevice(vault: unfinishedPath) }
         let device = loop.path
         do throws(StorageError) {
-            try Luks.formatVault(device, passphrase: passphrase, cipher: .forProcessor(cpuinfo), memoryKiB: Self.memoryKiB())
+            try Luks.formatVault(device, passphrase: passphrase, cipher: cipher, memoryKiB: Self.memoryKiB())
         } catch { throw VaultTrouble(error) }
         try unlock(unfinishedPath, passphrase)
         try storage { () throws(StorageError) in
@@ -231,16 +231,10 @@ extension Vault {
 
     /// The volume's key leaves the kernel. A file system that is not mounted has no users, but udev may look at a new volume for a moment.
     private func lock() throws(VaultTrouble) {
-        for attempt in 0..<30 {
-            do throws(StorageError) {
-                try Luks.close(mapperName)
-                unlink(recordPath)
-                return
-            } catch {
-                guard error.code == EBUSY, attempt < 29 else { throw VaultTrouble(error) }
-                usleep(100_000)
-            }
+        try storage { () throws(StorageError) in
+            try retryWhileBusy(30) { () throws(StorageError) in try Luks.close(mapperName) }
         }
+        unlink(recordPath)
     }
 
     /// What a broken-off `create` left.
