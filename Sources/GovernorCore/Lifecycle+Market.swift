@@ -213,7 +213,9 @@ extension Lifecycle {
         // What an old backup says of a lease is not believed; its clock is a clock like any other, and without one no lease would ever end.
         let stale = staleness(of: terms)
         let ends = tenancy == nil ? nil : stale == nil ? end(by: terms, at: now) : journal.expires
-        switch clock.take(terms.time, at: now, MarketClock.Known(ends: ends, told: journal.marketTime, kept: journal.expires)) {
+        // By an answer that says so it is over, whenever that would have been.
+        let kept = terms.state == .ended && journal.rented ? terms.time : journal.expires
+        switch clock.take(terms.time, at: now, MarketClock.Known(ends: ends, told: journal.marketTime, kept: kept)) {
         case .believed: return stale.map { .refused($0) } ?? .believed
         case .unconfirmed(let until): return .unconfirmed(until: until)
         case .jumped:
