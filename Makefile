@@ -94,6 +94,14 @@ shellcheck: needs-test ## read the shell scripts (SC2317 takes what a trap calls
 lamp: needs-build ## draw the README's picture of the lamp anew
 	SUBLET_DRAW=1 swift test --filter LampPicture
 
+.PHONY: simulate
+simulate: needs-build ## devices and market through faults, in virtual time; LEASES=1000000 SEED=1
+	swift build -c release --product simulate && .build/release/simulate --seed $(or $(SEED),1) --leases $(or $(LEASES),20000)
+
+.PHONY: simulate-bugs
+simulate-bugs: needs-build ## puts deliberate bugs in, one by one, and wants the simulator to catch each
+	Tests/Simulator/run
+
 .PHONY: bench
 bench: needs-build needs-run needs-embedded needs-test needs-rig needs-bench ## size, memory, speed, beside their peers
 	Tests/Bench/bench

@@ -74,6 +74,27 @@ import Testing
         #expect(refusal { () throws(MarketError) in try bench.market.extend(device, seconds: -1, at: bench.now) } == .badRequest)
     }
 
+    @Test(arguments: LedgerKind.allCases) func extendIsRefusedWhenTheDeviceMayNotHearOfIt(kind: LedgerKind) throws {
+        let bench = try Bench(kind)
+        let (device, lease, _) = try bench.offered()
+        _ = try bench.market.rent(device, seconds: 100, sshKeys: [], at: bench.now)
+        bench.wait(64)
+        let extended = try bench.market.extend(device, seconds: 10, at: bench.now)
+        bench.wait(11)
+        #expect(refusal { () throws(MarketError) in try bench.market.extend(device, seconds: 60, at: bench.now) } == .conflict)
+        #expect(try bench.ledger.lease(lease)?.expires == extended.expires)
+    }
+
+    @Test(arguments: LedgerKind.allCases) func aDeviceOfAnUnknownLeaseIsToldTheTime(kind: LedgerKind) throws {
+        let bench = try Bench(kind)
+        let device = try bench.device()
+        let unknown = try bench.draw()
+        do throws(MarketError) {
+            try bench.checkIn(device, unknown)
+            Issue.record("it was answered")
+        } catch { #expect(error == .refused(Refusal(.notFound, "this device has no lease \(unknown.text)", time: bench.now))) }
+    }
+
     @Test(arguments: LedgerKind.allCases) func endEndsOnce(kind: LedgerKind) throws {
         let bench = try Bench(kind)
         let (device, lease, _) = try bench.offered()
