@@ -86,7 +86,8 @@ public struct MarketClock: Equatable, Sendable {
         let isOver = known.ends.map { $0 <= time } ?? false
         if let first, time.seconds > first.time(at: now) + first.slack(at: now) {
             // Was it the first answer that came from a clock that was behind? What ends nothing may be believed when it is said for long.
-            guard !isOver, known.kept.map({ time < $0 }) ?? true, let until = wait(for: fresh, seconds: Self.longestWait), until <= now else { return .jumped }
+            guard !isOver, known.kept.map({ time < $0 }) ?? true, let until = wait(for: fresh, seconds: Self.longestWait), until <= now
+            else { return .jumped }
             (self.first, anchor, doubt) = (fresh, fresh, nil)
             return .believed
         }

@@ -48,7 +48,8 @@ enum Help {
             market rent DEVICE --for DURATION [--ssh-key FILE] [--json]
             Rents the lease that DEVICE (id or unique name) offers. DURATION: 90s, 30m, 2h, 7d. The password is shown only now.
             """
-        case .extend: "market extend DEVICE --for DURATION\nMoves the end of the lease that much further. Refused in its last 35 seconds: the device may not hear of it."
+        case .extend:
+            "market extend DEVICE --for DURATION\nMoves the end that much further. Refused in the last 35 s, when the device may not hear of it."
         case .end: "market end DEVICE\nEnds the lease now; the device erases at its next check-in."
         case .receiptShow: "market receipt show LEASE\nPrints the wipe receipt of a lease, as a file for: market receipt verify."
         case .receiptVerify:

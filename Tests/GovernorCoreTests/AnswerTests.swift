@@ -143,7 +143,11 @@ import Testing
             var device = Device.at(.leased).restarted()
             device.feed(.driveReady(stick), .storageReady)
             device.ask()
-            if forgot { device.feed(.leaseUnknown(UnixTime(Device.end - 100))) } else { device.answer { $0.terms(.offered, time: Device.end - 100) } }
+            if forgot {
+                device.feed(.leaseUnknown(UnixTime(Device.end - 100)))
+            } else {
+                device.answer { $0.terms(.offered, time: Device.end - 100) }
+            }
             #expect(device.life.phase == .leased && device.life.clock.time(at: device.now) == UnixTime(Device.end - 100))
             #expect(!device.pass(seconds: 98).contains { $0.isDestructive })
             #expect(device.pass(seconds: 3).contains(.erase(firstLease, drive: stick.identity)))

@@ -95,7 +95,9 @@ import Testing
     }
 
     /// Seconds to the end, then seconds to the next check-in, at an interval of 600 s.
-    @Test(arguments: [(Int64(10_000), Int64(600)), (720, 600), (719, 599), (121, 1), (120, 90), (100, 70), (31, 1), (30, 600), (1, 600), (-5, 600)])
+    @Test(arguments: [
+        (Int64(10_000), Int64(600)), (720, 600), (719, 599), (121, 1), (120, 90), (100, 70), (31, 1), (30, 600), (1, 600), (-5, 600),
+    ])
     func `two check-ins fall shortly before the end`(end: Int64, next: Int64) {
         var contact = Contact()
         contact.succeed(at: .seconds(1_000), before: .seconds(1_000 + end))
