@@ -45,6 +45,20 @@ extension Market {
         }
     }
 
+    /// To be called when the market begins to serve: what it knows of its devices may come from a backup, and a lease that was sold after it
+    /// must not be sold again, with the same password. So nothing is rented out before its device was heard anew.
+    public func reopen() throws(MarketError) {
+        try store.atomically { () throws(MarketError) in
+            var offered: [LeaseRecord] = []
+            try store.eachDevice { _, lease in if let lease, lease.state == .offered { offered.append(lease) } }
+            for lease in offered {
+                var sighting = lease.sighting
+                sighting.tunnel = .down
+                try store.setSighting(sighting, of: lease.id)
+            }
+        }
+    }
+
     private func check(_ sshKeys: [String]) throws(MarketError) {
         guard sshKeys.count <= 16 else { throw .refused(.badRequest, "at most 16 ssh keys") }
         for key in sshKeys where !isPublicKeyLine(key) || !(40...8_192).contains(key.utf8.count) {

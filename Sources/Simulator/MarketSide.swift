@@ -71,6 +71,12 @@ final class MarketSide {
         return true
     }
 
+    /// It serves again, after whatever kept it from it.
+    func start(in universe: Universe) {
+        do throws(MarketError) { try rules.reopen() } catch { universe.promises.breaks("the market did not start") }
+        isUp = true
+    }
+
     /// One request of a device and its answer.
     func answer(_ request: Request, from device: DeviceID, in universe: Universe) -> Answer {
         do throws(MarketError) {

@@ -88,7 +88,7 @@ extension Universe {
         market.isUp = false
         after(milliseconds) { [self] in
             say("market", "is back")
-            market.isUp = true
+            market.start(in: self)
         }
     }
 

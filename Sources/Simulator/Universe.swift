@@ -97,7 +97,7 @@ public final class Universe {
         say("world", "the faults are over")
         isCalm = true
         faults = .none
-        market.isUp = true
+        market.start(in: self)
         tunnels.becomeWhole()
         for device in devices { device.becomeWhole() }
         if let trouble = devices.contains(where: { $0.isClone }) ? goOn(until: now + 86_400_000) : serveAll() { return trouble }

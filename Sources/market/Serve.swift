@@ -22,6 +22,7 @@ func serveDevices(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     do throws(SystemError) { try address.probe() } catch { throw refusal(to: address, error) }
     let (database, world) = try openLedger(options)
     try setRules(options, database)
+    try carried { () throws(MarketError) in try Market(store: database, world: world).reopen() }
     clinux_ignore_pipe_signal()
     let signals = clinux_signal_descriptor()
     guard signals >= 0 else { throw CommandFailure(SystemError.last("signalfd"), otherwise: .failed) }

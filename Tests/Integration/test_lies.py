@@ -169,6 +169,10 @@ def shorter(request):
     return request.changed(expires=int(time.time()) + 1).sealed(request)
 
 
+def shorter_end(request):
+    return request.changed(state="ended", expires=int(time.time()) + 60).sealed(request)
+
+
 OTHER_LEASE = "0" * 32
 LIES = {
     "connections are refused": (Proxy.refuse, "connect to server"),
@@ -190,7 +194,9 @@ LIES = {
     "another lease has ended, sealed": (changed_and_sealed(lease=OTHER_LEASE, state="ended"), f"about this lease, found {OTHER_LEASE}"),
     "this lease has ended, no seal": (changed(state="ended"), NO_SEAL),
     "this lease has ended, false seal": (falsely_sealed_end, NO_SEAL),
-    "offered again, sealed": (changed_and_sealed(state="offered", expires=None), "expected a rented lease, found an offered one"),
+    "offered again, sealed": (changed_and_sealed(state="offered", expires=None), "found one that was never rented"),
+    "ended by a market that forgot the rental, sealed": (changed_and_sealed(state="ended", expires=None), "found one that was never rented"),
+    "ended by a market that forgot the extension, sealed": (shorter_end, "expected an expiration not before"),
     "expired in 1970": (changed(expires=YEAR_1970), NO_SEAL),
     "expired in 1970, sealed": (changed_and_sealed(expires=YEAR_1970), "expires: expected"),
     "expires in 9999": (changed(expires=YEAR_9999), NO_SEAL),

@@ -85,6 +85,17 @@ import Testing
         #expect(try bench.ledger.lease(lease)?.expires == extended.expires)
     }
 
+    @Test(arguments: LedgerKind.allCases) func aMarketThatStartsRentsNothingOutBeforeItHearsTheDevice(kind: LedgerKind) throws {
+        let bench = try Bench(kind)
+        let (device, lease, _) = try bench.offered()
+        try bench.market.reopen()
+        #expect(refusal { () throws(MarketError) in try bench.market.rent(device, seconds: 60, sshKeys: [], at: bench.now) } == .conflict)
+        try bench.checkIn(device, lease)
+        #expect(try bench.market.rent(device, seconds: 60, sshKeys: [], at: bench.now).lease == lease)
+        try bench.market.reopen()
+        #expect(try bench.ledger.lease(lease)?.sighting.tunnel == .up, "a rented one is left alone")
+    }
+
     @Test(arguments: LedgerKind.allCases) func aDeviceOfAnUnknownLeaseIsToldTheTime(kind: LedgerKind) throws {
         let bench = try Bench(kind)
         let device = try bench.device()

@@ -29,7 +29,7 @@ BUGS = [
     ("an earlier expiration is believed", CORE + "Lifecycle+Market.swift",
      'return told < known ? "expected', 'return told < UnixTime(0) ? "expected'),
     ("a market that forgot a lease has ended it", CORE + "Lifecycle+Market.swift",
-     "        guard journal.rented else {\n            note(.endedByMarket", "        guard journal.rented, known == nil else {\n            note(.endedByMarket"),
+     "        guard journal.rented else {\n            note(.endedByMarket", "        guard journal.rented, time == nil else {\n            note(.endedByMarket"),
     ("a market that forgot a lease is no clock", CORE + "Lifecycle+Market.swift",
      "        if let time {\n            let known", "        if let time, time.seconds < 0 {\n            let known"),
     ("a failed message is the last one", CORE + "Contact.swift",
