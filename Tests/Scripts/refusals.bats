@@ -113,3 +113,13 @@ fake_swift() { # fake_swift VERSION
     printf 'Err:4 http://mirror bookworm/main armhf Packages\n  404  Not Found\n' >"$BATS_TEST_TMPDIR/log"
     [[ -z $(mismatched_suites "$BATS_TEST_TMPDIR/log") ]]
 }
+
+@test "the base image takes no vault that was built for another processor" {
+    local other=arm64
+    [[ $(dpkg --print-architecture) != arm64 ]] || other=armhf
+    SUBLET_CACHE=$BATS_TEST_TMPDIR/cache SUBLET_VAULT=/bin/true run "$PROJECT/board/base-image" "$other"
+    says 69 "is not a program for $other"
+    [[ ! -e $BATS_TEST_TMPDIR/cache ]]
+    SUBLET_CACHE=$BATS_TEST_TMPDIR/cache SUBLET_VAULT=/nowhere run "$PROJECT/board/base-image" "$other"
+    says 69 "is not built"
+}
