@@ -123,3 +123,8 @@ fake_swift() { # fake_swift VERSION
     SUBLET_CACHE=$BATS_TEST_TMPDIR/cache SUBLET_VAULT=/nowhere run "$PROJECT/board/base-image" "$other"
     says 69 "is not built"
 }
+
+@test "a bare machine of a release that nobody knows" {
+    run "$PROJECT/Tests/bare-machine" sid true
+    says 64 'bookworm|trixie'
+}
