@@ -14,5 +14,5 @@ setup_file() {
     local words=(--count "${SUBLET_CUTS:-30}") status=0
     [[ -z ${SUBLET_SEED-} ]] || words+=(--seed "$SUBLET_SEED")
     "$BATS_TEST_DIRNAME/power-cuts" "${words[@]}" >&3 2>&3 || status=$?
-    [[ $status == 0 ]]
+    [[ $status == 0 ]] || { echo "exit status $status"; return 1; }
 }
