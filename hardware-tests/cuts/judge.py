@@ -123,6 +123,8 @@ class Judge:
     def erased(self):
         """It says that the drive is erased. The market is frozen, so nothing new has begun."""
         self.expect(self.machine.header_is_zero(), "it says erased, but there is data in the first 16 MiB of the drive")
+        _, key = self.machine.read_card()
+        self.expect(key is None, "it says erased, but a key is on the card")
         if self.lease:
             self.retire()
         for old in self.retired[-2:]:
