@@ -178,7 +178,7 @@ final class Shell {
         message = market.register(request) { [self] reply in
             switch reply {
             case .answer(let answer): feed(.registered(answer))
-            case .refused(let refusal): feed(.registrationFailed(refusal.code.rawValue + ": " + refusal.message))
+            case .refused(let refusal): feed(.registrationFailed(refusal.text))
             case .failed(let reason): feed(.registrationFailed(reason))
             }
         }
@@ -194,7 +194,7 @@ final class Shell {
                 feed(.checkedIn(answer))
                 receipts.send()
             case .refused(let refusal) where refusal.code == .notFound: feed(.leaseUnknown)
-            case .refused(let refusal): feed(.checkInFailed(refusal.code.rawValue + ": " + refusal.message))
+            case .refused(let refusal): feed(.checkInFailed(refusal.text))
             case .failed(let reason): feed(.checkInFailed(reason))
             }
         }
@@ -207,7 +207,7 @@ final class Shell {
             case .answer(let answer):
                 feed(.waitingHeard(checkInSeconds: answer.checkInSeconds))
                 receipts.send()
-            case .refused(let refusal): feed(.waitingUnheard(refusal.code.rawValue + ": " + refusal.message))
+            case .refused(let refusal): feed(.waitingUnheard(refusal.text))
             case .failed(let reason): feed(.waitingUnheard(reason))
             }
         }
@@ -336,9 +336,8 @@ final class Shell {
         case .containerDown(let reason): feed(.containerDown(reason))
         case .climbed(let rung, let milliseconds): noteStep("engine-" + rung, milliseconds)
         case .importing(let done, let total):
-            let percent = total > 0 ? done * 100 / total : 0
-            guard progress?.percent != percent || progress?.step != "import" else { return }
-            progress = Progress(step: "import", done: done, total: total, startedAt: progress?.step == "import" ? progress?.startedAt : nil)
+            guard let fresh = Progress("import", done: done, total: total, after: progress) else { return }
+            progress = fresh
             publish()
         }
     }
