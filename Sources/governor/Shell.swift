@@ -30,6 +30,7 @@ final class Shell {
     private var isWorking = false
     private let boot: String
     private var deadline: EventLoop.Token?
+    private var journalRetry: EventLoop.Token?
     private var message: EventLoop.Token?
     private var health: EventLoop.Token?
     /// Counts the drives that went away.
@@ -142,8 +143,9 @@ final class Shell {
             return true
         } catch {
             write(Note(.journalFailed, ["reason": error.message]))
-            // The actions behind it wait.
-            loop.after(milliseconds: 5_000) { [self] in work() }
+            // The actions behind it wait. One try at a time: every event that comes meanwhile tries too.
+            loop.cancel(journalRetry)
+            journalRetry = loop.after(milliseconds: 5_000) { [self] in work() }
             return false
         }
     }
