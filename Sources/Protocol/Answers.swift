@@ -238,6 +238,9 @@ public struct Refusal: Equatable, Sendable {
     /// The market's clock, where it says that it knows no such lease: a device that was off knows no other, and its lease must end in time.
     public var time: UnixTime?
 
+    /// Both, for a log.
+    public var text: String { code.rawValue + ": " + message }
+
     /// A refusal.
     public init(_ code: Code, _ message: String, time: UnixTime? = nil) {
         self.code = code
