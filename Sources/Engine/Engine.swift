@@ -85,24 +85,32 @@ public final class Engine {
         unwatch()
     }
 
-    /// Kills the container and ends dockerd; `done` when it is gone, with all that it may have left.
+    /// Kills the container and ends dockerd, which keeps what it knows; `done` when it is gone, with all that it may have left.
     public func stop(_ done: @escaping () -> Void) {
         abandon()
         let asked = round
         guard let daemon = daemonIdentity() else { return remains.clear(done) }
-        // The lease is over: nothing in the container has a claim to a slow end. A dockerd that does not answer is ended all the same.
+        // Nothing in the container has a claim to a slow end. A dockerd that does not answer is ended all the same.
         api.call("POST", "/containers/" + EngineSettings.container + "/kill", seconds: 10) { [self] _ in
             guard asked == round else { return }
             daemon.send(SIGTERM)
-            awaitEnd(daemon, tries: 200) { [self] in remains.clear(done) }
+            awaitEnd(daemon, tries: 1_000) { [self] in remains.clear(done) }
         }
+    }
+
+    /// Kills dockerd, then the container: for the end of a lease. What either has not written yet is destroyed anyway.
+    public func kill(_ done: @escaping () -> Void) {
+        abandon()
+        guard let daemon = daemonIdentity() else { return remains.clear(done) }
+        daemon.send(SIGKILL)
+        awaitEnd(daemon, tries: 0) { [self] in remains.clear(done) }
     }
 
     private func awaitEnd(_ daemon: ProcessIdentity, tries: Int, _ done: @escaping () -> Void) {
         _ = clinux_reap(daemon.pid, WNOHANG)
         guard daemon.isAlive else { return done() }
         if tries == 0 { daemon.send(SIGKILL) }
-        loop.after(milliseconds: 100) { [self] in awaitEnd(daemon, tries: tries - 1, done) }
+        loop.after(milliseconds: 20) { [self] in awaitEnd(daemon, tries: tries - 1, done) }
     }
 
     // MARK: The climb
