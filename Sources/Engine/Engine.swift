@@ -124,9 +124,12 @@ public final class Engine {
         awaitEnd(daemon, tries: 0) { [self] in remains.clear(done) }
     }
 
+    /// The first thread is a zombie before the others have ended; only then can a child of ours be reaped. One that is left would keep its
+    /// number, and with it the next dockerd from starting.
     private func awaitEnd(_ daemon: ProcessIdentity, tries: Int, _ done: @escaping () -> Void) {
-        _ = clinux_reap(daemon.pid, WNOHANG)
-        guard daemon.isAlive else { return done() }
+        let status = clinux_reap(daemon.pid, WNOHANG)
+        let isChild = status < 0 && clinux_errno() == EAGAIN
+        guard status < 0, isChild || daemon.isAlive else { return done() }
         if tries == 0 { daemon.send(SIGKILL) }
         loop.after(milliseconds: 20) { [self] in awaitEnd(daemon, tries: tries - 1, done) }
     }
@@ -169,6 +172,8 @@ public final class Engine {
         // dockerd may start the container by itself, and wants to find it.
         try Files.makeFolder(settings.doorFolder, mode: 0o711)
         try Files.publish(settings.runFolder + "/daemon.json", Array("{}\n".utf8))
+        // The number in it may be another process's by now, and dockerd would take that for one of its own kind.
+        unlink(settings.pidFile)
         forgetDeadContainerd()
         let log = try FileDescriptor.open(settings.logFile, O_WRONLY | O_CREAT | O_TRUNC)
         let child = try Child.start(Command(settings.daemon, ownSession: true), output: log.raw, error: log.raw)
