@@ -12,7 +12,7 @@
 setup_file() {
     [[ $(id -u) == 0 ]] || skip "must run as root"
     local program
-    for program in qemu-system-x86_64 linux.uml mmdebstrap mkfs.vfat mcopy cryptsetup; do
+    for program in qemu-system-x86_64 linux.uml mmdebstrap mkfs.vfat mcopy mkntfs cryptsetup; do
         command -v "$program" >/dev/null || skip "needs $program: run board/host/needs vm rig test"
     done
     PROJECT=$(cd "$BATS_TEST_DIRNAME/.." && pwd -P)
@@ -90,6 +90,9 @@ board() { # board STEP [WORD...]
     fi
 }
 
+# Whether the last step said this.
+said() { grep -q "$1" "$STORY/io/said-$(<"$STORY/orders")"; }
+
 # Blank drives are files without one written block.
 blank() { # blank NAME SIZE
     rm -f "$STORY/$1"
@@ -125,10 +128,12 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board is-left PHOTOS foreign ERASE-THIS-DRIVE
     board is-left LUKS-01 foreign crypto_LUKS
     board waits
+    board market-hears holds ERASE-THIS-DRIVE
 }
 
-@test "a CD-ROM, a reader without a card, LVM, small and write-protected ones: left alone" {
+@test "a CD-ROM, a reader without a card and with one, LVM, mapped, small and write-protected ones: left alone" {
     blank small 512M
+    blank card 600M
     blank locked 2G
     local name
     for name in volumes small locked; do fingerprint "$name" >"$name.before"; done
@@ -140,9 +145,15 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board is-left DISC-1 refused 'not a disk'
     board list-agrees READER-1
     board waits
+    usb insert READER-1 card
+    board is-left READER-1 refused 'smaller than'
+    board held used LVM-01
+    board by-path-refused LVM-01 'in use by'
+    board held free LVM-01
     usb unplug DISC-1 and unplug READER-1 and unplug LUKS-01 and unplug LVM-01 and unplug SMALL-1 and unplug LOCKED-1
     board udev-forgets DISC-1 READER-1 LUKS-01 LVM-01 SMALL-1 LOCKED-1
     for name in luks volumes small locked; do [[ $(fingerprint "$name") == "$(<"$name.before")" ]]; done
+    is_blank card
 }
 
 @test "told by path: the system's disk, the card and a mounted stick are refused; not one byte of the photos changed" {
@@ -150,6 +161,7 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board mounted-refused PHOTOS
     usb unplug PHOTOS
     board udev-forgets PHOTOS
+    board market-hears 'no USB drive is plugged in'
     [[ $(fingerprint photos) == "$(<photos.before)" ]]
 }
 
@@ -179,6 +191,26 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board is-prepared
     usb unplug PHOTOS
     board is-lost PHOTOS
+}
+
+@test "a stick of a PC, NTFS, with ERASE-THIS-DRIVE: taken where the kernel reads NTFS, else said why and not changed" {
+    blank ntfs 1100M
+    mkntfs -F -Q -q ntfs >/dev/null 2>&1
+    ntfscp -f ntfs ERASE-THIS-DRIVE ERASE-THIS-DRIVE 2>/dev/null
+    fingerprint ntfs >ntfs.before
+    board mark
+    usb plug ntfs --serial NTFS-1
+    board looks-for-driver ntfs3
+    if said 'it has ntfs3'; then
+        board is-taken NTFS-1
+        usb unplug NTFS-1
+        board is-lost NTFS-1
+    else
+        board is-left NTFS-1 foreign "this kernel can't read ntfs"
+        usb unplug NTFS-1
+        board udev-forgets NTFS-1
+        [[ $(fingerprint ntfs) == "$(<ntfs.before)" ]]
+    fi
 }
 
 @test "two blank ones at once: the larger is taken and offered without a hand; the other is named and stays blank" {
@@ -223,14 +255,23 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board is-erased LARGER
 }
 
-@test "long: a stick that somebody has mapped: refused, even by path" {
+@test "long: pulled while it is overwritten: that goes on where it was when it comes back" {
     only_long
-    usb plug volumes --serial LVM-01
-    board held used LVM-01
-    board by-path-refused LVM-01 'in use by'
-    board held free LVM-01
-    usb unplug LVM-01
-    board udev-forgets LVM-01
+    board is-offered LARGER
+    board mark
+    board erases-by overwrite
+    board rent
+    board mark
+    board end-lease
+    board stop-at overwriting
+    usb unplug LARGER
+    board go-on
+    board is-calm
+    board key-is-gone
+    board mark
+    usb plug larger --serial LARGER
+    board goes-on-overwriting
+    board is-erased LARGER overwrite
 }
 
 @test "it ends, and leaves nothing" {
