@@ -53,7 +53,7 @@ make_photos() {
 
 # Boots the board, with the photos plugged in before its kernel runs.
 boot() {
-    "$PROJECT/hardware-tests/slow-rig/run" --timeout 3000 --qmp "$STORY/qmp" --kernel-log "$STORY/kernel.log" --disk "$STORY/card:1G" \
+    "$PROJECT/hardware-tests/slow-rig/run" --timeout 7200 --qmp "$STORY/qmp" --kernel-log "$STORY/kernel.log" --disk "$STORY/card:1G" \
         --share "$PROJECT:/project" --share "$STORY/programs:/programs" --share "$STORY/base:/base" --share "$STORY/io:/io" -- \
         env PYTHONDONTWRITEBYTECODE=1 SUBLET_BIN=/programs python3 /project/hardware-tests/drive/drive_on_board.py /io /dev/vda \
         >"$STORY/out" 2>&1 3>&- &

@@ -15,7 +15,7 @@ from world import Device, Market, Trouble, TunnelServer, Workspace, run, ssh, wa
 BRIDGE = "sublet0"
 MAPPER = f"/dev/mapper/{BRIDGE}-lease"
 # Seconds for what mostly computes: this may be an imitated processor on a busy machine.
-LONG = 420
+LONG = 1200
 # Every step by the name of its order.
 STEPS = {}
 
