@@ -5,18 +5,11 @@
 #   bats --tap hardware-tests/adopt.bats                  about 1 minute
 #   SUBLET_LONG=1 bats --tap hardware-tests/adopt.bats    and exFAT and NTFS, in the slow rig: some minutes more
 
+load in-rig
+
 setup_file() {
-    [[ $(id -u) == 0 ]] || skip "must run as root"
-    local program
-    for program in linux.uml mkfs.vfat mcopy sfdisk; do
-        command -v "$program" >/dev/null || skip "needs $program: run board/host/needs rig"
-    done
-    export TMPDIR=$BATS_FILE_TMPDIR
-    PROJECT=$(cd "$BATS_TEST_DIRNAME/.." && pwd -P)
-    export PROJECT
-    mkdir "$BATS_FILE_TMPDIR/programs"
-    cp "${SUBLET_BIN:-$PROJECT/.build/release}/governor" "$BATS_FILE_TMPDIR/programs/"
-    "$PROJECT/hardware-tests/fast-rig/root" >/dev/null
+    needs linux.uml mmdebstrap mkfs.vfat mcopy sfdisk
+    lay_out "$BATS_FILE_TMPDIR/programs" governor
 }
 
 # A file system as a camera leaves it.
@@ -52,7 +45,7 @@ make_table() {
     sha256sum photos given-up table >before
     run "$PROJECT/hardware-tests/fast-rig/run" --timeout 240 --disk photos --disk given-up --disk table --disk held:1100M \
         --disk lease:1100M --share "$PROJECT/hardware-tests:/tests" --share "$BATS_FILE_TMPDIR/programs:/programs" -- /tests/adopt/guest /programs
-    sed 's/^/# /' <<<"$output" >&3
+    comment <<<"$output"
     [ "$status" = 0 ]
     [ "$(grep -c '^ok: ' <<<"$output")" = 16 ]
     sha256sum --check --quiet before
@@ -60,17 +53,14 @@ make_table() {
 
 @test "long: exFAT and NTFS are read for their owner's word, and not written to" {
     [[ -n ${SUBLET_LONG-} ]] || skip "long: SUBLET_LONG=1"
-    local program
-    for program in qemu-system-x86_64 mkfs.exfat mkntfs; do
-        command -v "$program" >/dev/null || skip "needs $program: run board/host/needs vm"
-    done
+    needs qemu-system-x86_64 mkfs.exfat mkntfs
     cd "$BATS_TEST_TMPDIR"
     truncate -s 1100M exfat ntfs
     mkfs.exfat exfat >/dev/null
     mkntfs -F -Q -q ntfs >/dev/null 2>&1
     run "$PROJECT/hardware-tests/slow-rig/run" --timeout 1500 --disk exfat --disk ntfs --share "$PROJECT/hardware-tests:/tests" \
         --share "$BATS_FILE_TMPDIR/programs:/programs" -- /tests/adopt/others /programs
-    sed 's/^/# /' <<<"$output" >&3
+    comment <<<"$output"
     [ "$status" = 0 ]
     [ "${lines[-1]}" = "that is all" ]
 }

@@ -2,16 +2,11 @@
 # Kernels that lack what a lease needs (the fast rig leaves it out): check-kernel and `governor run` say so, before anything is changed.
 # As root, after `make build`; half a minute, or a minute where the machine is busy.
 
+load in-rig
+
 setup_file() {
-    command -v linux.uml >/dev/null || skip "needs User-Mode Linux (apt-get install user-mode-linux)"
-    command -v mmdebstrap >/dev/null || skip "needs mmdebstrap (apt-get install mmdebstrap)"
-    [[ $(id -u) == 0 ]] || skip "must run as root"
-    export TMPDIR=$BATS_FILE_TMPDIR
-    PROJECT=$(cd "$BATS_TEST_DIRNAME/.." && pwd -P)
-    export PROJECT
-    mkdir "$BATS_FILE_TMPDIR/programs"
-    cp "${SUBLET_BIN:-$PROJECT/.build/release}/governor" "$BATS_FILE_TMPDIR/programs/"
-    "$PROJECT/hardware-tests/fast-rig/root" >/dev/null
+    needs linux.uml mmdebstrap
+    lay_out "$BATS_FILE_TMPDIR/programs" governor
 }
 
 # What the guest's `lacks` prints goes to $output. The words before "--" are the rig's.

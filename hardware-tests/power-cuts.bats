@@ -4,9 +4,10 @@
 #   bats --tap hardware-tests/power-cuts.bats                     30 cuts: 10 minutes or so
 #   SUBLET_CUTS=300 SUBLET_SEED=7 bats --tap hardware-tests/power-cuts.bats
 
+load in-rig
+
 setup_file() {
-    [[ $(id -u) == 0 ]] || skip "must run as root"
-    command -v linux.uml >/dev/null || skip "needs User-Mode Linux (apt-get install user-mode-linux)"
+    needs linux.uml mmdebstrap sshpass
     [[ -e /dev/net/tun ]] || skip "needs /dev/net/tun"
 }
 
@@ -14,5 +15,5 @@ setup_file() {
     local words=(--count "${SUBLET_CUTS:-30}") status=0
     [[ -z ${SUBLET_SEED-} ]] || words+=(--seed "$SUBLET_SEED")
     "$BATS_TEST_DIRNAME/power-cuts" "${words[@]}" >&3 2>&3 || status=$?
-    [[ $status == 0 ]]
+    [[ $status == 0 ]] || { echo "exit status $status"; return 1; }
 }

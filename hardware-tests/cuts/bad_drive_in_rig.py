@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A drive that fails in each step, for a while or in single sectors (see ../bad-drives.bats): dm-flakey and dm-dust below dm-crypt.
+"""A drive that fails in each step, for a while or in single sectors (see ../every-cut.bats): dm-flakey and dm-dust below dm-crypt.
 
     bad_drive_in_rig.py        one boot; prints `ok`/`not ok` lines of TAP
 
@@ -14,13 +14,13 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+MEDIUM, NAME = "/dev/ubda", "sublet-drive"
+PATH = os.environ["SUBLET_DRIVE"] = f"/dev/mapper/{NAME}"
 sys.path[:0] = [str(HERE.parent / "lease"), str(HERE)]
-import lease_in_rig as rig  # noqa: E402
+import world_in_rig as rig  # noqa: E402
+from evidence import Evidence  # noqa: E402
 from world import Trouble, run, ssh, wait_for  # noqa: E402
 
-MEDIUM, NAME = "/dev/ubda", "sublet-drive"
-PATH = f"/dev/mapper/{NAME}"
-rig.DRIVE = PATH
 SECTORS = int(run("blockdev", "--getsz", MEDIUM, check=False).stdout or 0)
 # What says that something is wrong with the drive or what is on it.
 MESSAGES = ("drive.gone", "drive.foreign", "drive.failing", "storage.failed", "lease.erase-failed", "container.down", "engine.down")
@@ -54,15 +54,15 @@ class Medium:
     def mend(self):
         self.become(self.sound())
 
-    def spoil(self, *sectors):
-        """Reading these 512-byte sectors is an error until they are written."""
+    def spoil(self, *sectors, lost_writes=0):
+        """Reading these 512-byte sectors is an error until they are written; the first writes to each (at most 255) are errors too."""
         self.become(f"0 {SECTORS} dust {MEDIUM} 0 512")
         for sector in sectors:
-            run("dmsetup", "message", NAME, "0", "addbadblock", sector)
+            run("dmsetup", "message", NAME, "0", "addbadblock", sector, lost_writes)
         run("dmsetup", "message", NAME, "0", "enable")
 
 
-class Story(rig.World):
+class Story(Evidence):
     """The steps in turn; each is one line of TAP."""
 
     def __init__(self):
@@ -143,12 +143,30 @@ def looked_at(here):
 def erased_first(here):
     """a drive that fails in the erase before its first tenant: never called erased; mended, it is erased"""
     # The first look went well; whatever of the erase has happened by now is done anew, by a new start.
+    offset = anew(here, "cleaning")
+    here.medium.fail()
+    here.go_on()
+    here.message(offset)
+    here.never("lease.erased", offset)
+    here.medium.mend()
+    offset = here.offset()
+    here.comes("lease.erased", offset, nudge=True)
+
+
+def anew(here, stage):
+    """A device that knows nothing of this drive; stopped when it comes to a stage. Gives where its log stood."""
     here.stop_all()
     (here.device.state / "journal.json").unlink(missing_ok=True)
     offset = here.offset()
     here.device.start()
-    here.freeze_when("cleaning", lambda _: True)
-    here.medium.fail()
+    here.freeze_when(stage, lambda _: True)
+    return offset
+
+
+def erased_first_with_bad_sectors(here):
+    """sectors that can't be written in the erase before its first tenant: never called erased; mended, it is erased"""
+    offset = anew(here, "cleaning")
+    here.medium.spoil(*range(64, 72), lost_writes=255)
     here.go_on()
     here.message(offset)
     here.never("lease.erased", offset)
@@ -162,6 +180,20 @@ def prepared(here):
     here.freeze_when("preparing", lambda _: True)
     offset = here.offset()
     here.medium.fail()
+    here.go_on()
+    here.message(offset)
+    for name in ("storage.ready", "lease.offered"):
+        here.never(name, offset)
+    here.medium.mend()
+    here.comes("storage.ready", offset, nudge=True)
+
+
+def prepared_with_bad_sectors(here):
+    """sectors that can't be written while it is prepared: not ready, not offered; mended, it is prepared"""
+    anew(here, "preparing")
+    offset = here.offset()
+    # In the header's first copy, and where the file system begins.
+    here.medium.spoil(*range(8, 16), *(rig.HEADER // 512 + sector for sector in range(8)), lost_writes=255)
     here.go_on()
     here.message(offset)
     for name in ("storage.ready", "lease.offered"):
@@ -255,9 +287,19 @@ def erased(here):
 
 def lied_to(here):
     """a drive that only says that it writes: the erase is not believed; mended, it is erased"""
+    next_lease(here)
+    failing(here, here.medium.lie, receipt=False)
+
+
+def erased_with_bad_sectors(here):
+    """sectors that can't be written within the erase of a lease: quarantined, not offered; mended, it is erased"""
+    next_lease(here)
+    failing(here, lambda: here.medium.spoil(*range(64, 72), lost_writes=255), receipt=False)
+
+
+def next_lease(here):
     here.comes("storage.ready", here.last, seconds=120)
     wait_for("the lease to live", lambda: here.device.stage() == "live", 30)
-    failing(here, here.medium.lie, receipt=False)
 
 
 def failing(here, spoil, receipt=True):
@@ -286,12 +328,14 @@ def failing(here, spoil, receipt=True):
         here.show_receipt(lease)
 
 
-STEPS = (looked_at, erased_first, prepared, opened, bad_sectors_in_a_lease, failing_in_a_lease, restarted_after_failing, erased, lied_to)
+STEPS = (
+    looked_at, erased_first, erased_first_with_bad_sectors, prepared, prepared_with_bad_sectors, opened, bad_sectors_in_a_lease,
+    failing_in_a_lease, restarted_after_failing, erased, lied_to, erased_with_bad_sectors,
+)
 
 
 def main():
-    for share in (rig.world.ROOT, rig.world.BIN, "/base"):
-        run("mount", "-o", "remount,bind,ro", share)
+    rig.protect_host()
     names = sys.argv[1:]
     steps = [step for step in STEPS if not names or step.__name__ in names]
     print(f"1..{len(steps)}", flush=True)

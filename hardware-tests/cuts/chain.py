@@ -18,7 +18,7 @@ AIMS = {
     "idle": {"erase": 2, "prepare": 4, "build": 3},
     "preparing": {"erase": 2, "prepare": 3, "build": 3},
     "live": {"build": 4, "offered": 2, "run": 3},
-    "rented": {"resume": 2, "run": 2, "erase": 5},
+    "rented": {"resume": 2, "run": 2, "erase": 5, "prepare": 2},
     "erasing": {"erase": 3, "prepare": 4, "build": 2},
 }
 AIMS.update(registering=AIMS["idle"], cleaning=AIMS["idle"])

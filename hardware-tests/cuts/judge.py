@@ -108,6 +108,9 @@ class Judge:
             self.expect(not lives or self.is_over(), "a lease that lives is being erased")
         elif name == "lease.erased":
             self.erased()
+        elif name == "lease.registration-failed":
+            # Then nothing is heard; but it must not even ask.
+            self.expect(not self.outside.is_frozen, "it asks for a lease before it said that the drive is erased")
         elif name == "lease.registered":
             self.expect(self.lease is None, "it registers, but a lease is on the drive")
             self.expect(self.verified, "it registers, but the drive was not seen erased")
@@ -120,6 +123,8 @@ class Judge:
     def erased(self):
         """It says that the drive is erased. The market is frozen, so nothing new has begun."""
         self.expect(self.machine.header_is_zero(), "it says erased, but there is data in the first 16 MiB of the drive")
+        _, key = self.machine.read_card()
+        self.expect(key is None, "it says erased, but a key is on the card")
         if self.lease:
             self.retire()
         for old in self.retired[-2:]:

@@ -1,55 +1,25 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2030,SC2031 # each test has variables of its own, and means to
+# shellcheck disable=SC2030,SC2031,SC2154 # each test has variables of its own, and means to; rig and out are those of in-rig
 # The fast rig itself: what the tests that run in it rely on. As root, on a machine with
 # mmdebstrap and user-mode-linux.
 
+load ../in-rig
+
 setup_file() {
+    needs linux.uml mmdebstrap
     cd "$BATS_TEST_DIRNAME" || return 1
-    # Everything a run lays down is in here, and its processes name this folder.
-    export TMPDIR=$BATS_FILE_TMPDIR
+    stay_in_folder
     RIG_ROOT=$(./root)
     export RIG_ROOT
     list_root >"$BATS_FILE_TMPDIR/root-before"
 }
 
 setup() { cd "$BATS_TEST_DIRNAME" || return 1; }
+teardown() { end_rig; }
 
 # Every name with mode, owner, size, times of change, link count and link target. Not the time of
 # access: reading may change that.
 list_root() { find "$RIG_ROOT" -printf '%P %M %U:%G %s %T@ %C@ %n %l\n' | sort; }
-
-nothing_left() {
-    local left
-    # The pattern comes from a file, or grep would find itself.
-    echo "$BATS_FILE_TMPDIR/rig." >"$BATS_FILE_TMPDIR/ours"
-    left=$(
-        grep -lsF -f "$BATS_FILE_TMPDIR/ours" /proc/[0-9]*/cmdline /proc/self/mountinfo
-        compgen -G "$BATS_FILE_TMPDIR/rig.*"
-    ) || true
-    [[ -z $left ]] || { echo "left: $left"; return 1; }
-}
-
-# Starts the rig in the background, and returns when the guest has said TEXT.
-start_and_await() { # start_and_await TEXT ARGUMENT...
-    local text=$1
-    shift
-    # bats' own descriptor 3 stays out of it; perl, because bash starts background jobs deaf for Ctrl-C.
-    perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' ./run "$@" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
-    rig=$!
-    local tries
-    for ((tries = 0; tries < 600; tries++)); do
-        if grep -q "$text" "$BATS_TEST_TMPDIR/out"; then return 0; fi
-        sleep 0.1
-    done
-    cat "$BATS_TEST_TMPDIR/out"
-    return 1
-}
-
-ends_with() { # ends_with STATUS: of what start_and_await started
-    local status=0
-    wait "$rig" || status=$?
-    [[ $status == "$1" ]] || { echo "exit status $status"; return 1; }
-}
 
 @test "the root is made once" {
     SECONDS=0
@@ -98,9 +68,10 @@ ends_with() { # ends_with STATUS: of what start_and_await started
 @test "a power cut keeps what was synced, and the disk boots again" {
     local disk=$BATS_TEST_TMPDIR/disk:256M
     # The second file is only in the guest's memory when the power goes.
-    start_and_await written --disk "$disk" -- bash -ec '
+    start ./run --disk "$disk" -- bash -ec '
         mkfs.ext4 -q /dev/ubda && mount -o commit=1000 /dev/ubda /media
         echo kept >/media/synced && sync && echo lost >/media/unsynced && echo written && sleep 1000'
+    await written
     kill -USR1 "$rig"
     ends_with 137
     nothing_left
@@ -119,15 +90,15 @@ ends_with() { # ends_with STATUS: of what start_and_await started
 @test "Ctrl-C and TERM leave nothing, early and late" {
     local signal
     for signal in INT TERM; do
-        start_and_await up -- sh -c 'echo up; sleep 1000'
+        start ./run -- sh -c 'echo up; sleep 1000'
+        await up
         kill "-$signal" "$rig"
         ends_with $((128 + $(kill -l "$signal")))
         nothing_left
     done
     local moment
     for moment in 0.05 0.1 0.2 0.5; do
-        ./run -- sleep 1000 3>&- &
-        rig=$!
+        start ./run -- sleep 1000
         sleep "$moment"
         kill -TERM "$rig"
         ends_with 143
@@ -136,7 +107,8 @@ ends_with() { # ends_with STATUS: of what start_and_await started
 }
 
 @test "a rig that is killed itself takes its guest along" {
-    start_and_await up --timeout 1000 -- sh -c 'echo up; sleep 1000'
+    start ./run --timeout 1000 -- sh -c 'echo up; sleep 1000'
+    await up
     # And so we know that what finds nothing elsewhere does find.
     run nothing_left
     [[ $status == 1 && $output == *cmdline* ]]

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The renter's vault on a real dm-crypt, told in chapters; each is one boot of the fast rig (see ../vault.bats and lease_in_rig.py).
+"""The renter's vault on a real dm-crypt, told in chapters; each is one boot of the fast rig (see ../vault.bats).
 
     vault_in_rig.py CHAPTER
 """
@@ -13,8 +13,7 @@ import subprocess
 import sys
 import time
 
-import lease_in_rig
-from lease_in_rig import BRIDGE, DRIVE, IO, MAPPER, World, at, await_power_cut, expect, run, say, wait_for
+from world_in_rig import BRIDGE, CARD, DRIVE, IO, MAPPER, Trouble, World, at, await_power_cut, expect, run, say, tell_chapter, wait_for
 
 VAULT = f"/dev/mapper/{BRIDGE}-vault"
 SIZE_MIB = 160
@@ -83,7 +82,7 @@ class Renter:
         """Runs `vault` in the renter's machine."""
         done = self.ssh("vault " + words, check=False, input=text)
         if check and done.returncode != 0:
-            raise lease_in_rig.Trouble(f"vault {words}: status {done.returncode}: {done.stderr.strip()}")
+            raise Trouble(f"vault {words}: status {done.returncode}: {done.stderr.strip()}")
         return done
 
     def open(self):
@@ -199,7 +198,7 @@ class Renter:
         arguments = [entry for entry in pathlib.Path("/proc").glob("[0-9]*/cmdline") if needle in read(entry)]
         expect(not environments and not arguments, "nor in any process's arguments or environment")
         run("sync")
-        files = [path for folder in (lease_in_rig.CARD, self.here.space.folder) for path in folder.rglob("*")
+        files = [path for folder in (CARD, self.here.space.folder) for path in folder.rglob("*")
                  if path.is_file() and not path.is_relative_to(self.device.mount)]  # fmt: skip
         logs = {path.name for path in files}
         expect({"device.log", "dockerd.log", "journal.json"} <= logs, f"searched: {len(files)} files, logs and the card's among them")
@@ -261,7 +260,7 @@ class Renter:
         first = int(next(path.name for path in (self.device.mount / "engine").glob("[0-9]*.[0-9]*")).split(".")[0])
         began = time.monotonic()
         done = run(
-            "nsenter", "--target", self.device.container_pid(), "--pid", sys.executable, lease_in_rig.__file__.replace("lease_in_rig", "vault_knock"),
+            "nsenter", "--target", self.device.container_pid(), "--pid", sys.executable, __file__.replace("vault_in_rig", "vault_knock"),
             self.device.run_folder / "vault" / "vault.sock", first + 1000, first, WRONG,
         )  # fmt: skip
         took = time.monotonic() - began
@@ -353,4 +352,4 @@ def after_power_cut(here):
 CHAPTERS = {each.__name__.replace("_", "-"): each for each in (kept, after_power_cut)}
 
 if __name__ == "__main__":
-    sys.exit(lease_in_rig.main(CHAPTERS))
+    sys.exit(tell_chapter(CHAPTERS, World))

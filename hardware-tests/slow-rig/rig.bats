@@ -1,52 +1,20 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2030,SC2031 # each test has variables of its own, and means to
+# shellcheck disable=SC2030,SC2031,SC2154 # each test has variables of its own, and means to; rig and out are those of in-rig
 # The slow rig itself: what the tests that run in it rely on. As root, on a machine with the packages of the groups rig and vm.
 # What both rigs share is tried more closely in the fast one's tests.
 
+load ../in-rig
+
 setup_file() {
-    [[ $(id -u) == 0 ]] || skip "must run as root"
-    local program
-    for program in qemu-system-x86_64 linux.uml mmdebstrap; do
-        command -v "$program" >/dev/null || skip "needs $program: run board/host/needs vm rig"
-    done
+    needs qemu-system-x86_64 linux.uml mmdebstrap
     cd "$BATS_TEST_DIRNAME" || return 1
-    # Everything a run lays down is in here, and its processes name this folder.
-    export TMPDIR=$BATS_FILE_TMPDIR
+    stay_in_folder
     RIG_ROOT=$(./root)
     export RIG_ROOT
 }
 
 setup() { cd "$BATS_TEST_DIRNAME" || return 1; }
-
-nothing_left() {
-    local left
-    # The pattern comes from a file, or grep would find itself.
-    echo "$BATS_FILE_TMPDIR/rig." >"$BATS_FILE_TMPDIR/ours"
-    left=$(
-        grep -lsF -f "$BATS_FILE_TMPDIR/ours" /proc/[0-9]*/cmdline
-        compgen -G "$BATS_FILE_TMPDIR/rig.*"
-    ) || true
-    [[ -z $left ]] || { echo "left: $left"; return 1; }
-}
-
-start() { # start ARGUMENT...: the rig, in the background
-    ./run "$@" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
-    rig=$!
-}
-
-# Returns when the guest has said TEXT.
-await() { # await TEXT
-    until grep -q "$1" "$BATS_TEST_TMPDIR/out"; do
-        kill -0 "$rig" || { cat "$BATS_TEST_TMPDIR/out"; return 1; }
-        sleep 0.1
-    done
-}
-
-ends_with() { # ends_with STATUS: of what was started
-    local status=0
-    wait "$rig" || status=$?
-    [[ $status == "$1" ]] || { cat "$BATS_TEST_TMPDIR/out"; echo "exit status $status"; return 1; }
-}
+teardown() { end_rig; }
 
 @test "it is made once, and holds nothing of this machine" {
     SECONDS=0
@@ -91,7 +59,7 @@ ends_with() { # ends_with STATUS: of what was started
     truncate -s 64M "$BATS_TEST_TMPDIR/stick" "$BATS_TEST_TMPDIR/card"
     mkdir "$BATS_TEST_TMPDIR/io"
     # shellcheck disable=SC2016 # the guest's shell
-    start --timeout 300 --qmp "$qmp" --share "$BATS_TEST_TMPDIR/io:/io" -- bash -c '
+    start ./run --timeout 300 --qmp "$qmp" --share "$BATS_TEST_TMPDIR/io:/io" -- bash -c '
         until_file() { until [[ -e /io/$1 ]]; do sleep 0.2; done; }
         echo up
         until [[ -e /sys/block/sdb ]]; do sleep 0.2; done
@@ -127,14 +95,14 @@ ends_with() { # ends_with STATUS: of what was started
 
 @test "a power cut keeps what was synced; --timeout gives up; a killed rig takes its guest along" {
     local disk=$BATS_TEST_TMPDIR/disk:256M
-    start --disk "$disk" -- bash -ec '
+    start ./run --disk "$disk" -- bash -ec '
         mkfs.ext4 -q /dev/vda && mount -o commit=1000 /dev/vda /media
         echo kept >/media/synced && sync && echo lost >/media/unsynced && echo written && sleep 1000'
     await written
     kill -USR1 "$rig"
     ends_with 137
     nothing_left
-    start --disk "$disk" -- bash -ec 'mount /dev/vda /media; ! cat /media/unsynced; cat /media/synced; sleep 1000'
+    start ./run --disk "$disk" -- bash -ec 'mount /dev/vda /media; ! cat /media/unsynced; cat /media/synced; sleep 1000'
     await kept
     # And so we know that what finds nothing elsewhere does find.
     run nothing_left
