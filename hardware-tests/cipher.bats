@@ -4,17 +4,11 @@
 #
 #   bats --tap hardware-tests/cipher.bats
 
+load in-rig
+
 setup_file() {
-    [[ $(id -u) == 0 ]] || skip "must run as root"
-    local program
-    for program in qemu-system-x86_64 linux.uml mmdebstrap; do
-        command -v "$program" >/dev/null || skip "needs $program: run board/host/needs vm rig"
-    done
-    export TMPDIR=$BATS_FILE_TMPDIR
-    PROJECT=$(cd "$BATS_TEST_DIRNAME/.." && pwd -P)
-    export PROJECT
-    mkdir "$BATS_FILE_TMPDIR/programs"
-    cp "${SUBLET_BIN:-$PROJECT/.build/release}/governor" "$BATS_FILE_TMPDIR/programs/"
+    needs qemu-system-x86_64 linux.uml mmdebstrap
+    lay_out "$BATS_FILE_TMPDIR/programs" governor
     "$PROJECT/hardware-tests/slow-rig/root" >/dev/null
 }
 

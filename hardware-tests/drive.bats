@@ -9,17 +9,13 @@
 # The tests are one story on one machine: each goes on where the one before left. Only `boot`, `board` and `usb` below
 # know that it is a rig.
 
+load in-rig
+
 setup_file() {
-    [[ $(id -u) == 0 ]] || skip "must run as root"
-    local program
-    for program in qemu-system-x86_64 linux.uml mmdebstrap mkfs.vfat mcopy mkntfs cryptsetup; do
-        command -v "$program" >/dev/null || skip "needs $program: run board/host/needs vm rig test"
-    done
-    PROJECT=$(cd "$BATS_TEST_DIRNAME/.." && pwd -P)
-    export PROJECT STORY=$BATS_FILE_TMPDIR/story TMPDIR=$BATS_FILE_TMPDIR
-    mkdir -p "$STORY"/{programs,base,io}
-    # Copies: nobody builds them anew while the story is told.
-    cp "${SUBLET_BIN:-$PROJECT/.build/release}"/{governor,market} "$STORY/programs/"
+    needs qemu-system-x86_64 linux.uml mmdebstrap mkfs.vfat mcopy mkntfs cryptsetup
+    export STORY=$BATS_FILE_TMPDIR/story
+    mkdir -p "$STORY"/{base,io}
+    lay_out "$STORY/programs" governor market
     "$PROJECT/hardware-tests/drive/thin-base" "$("$PROJECT/board/base-image" "$(dpkg --print-architecture)")" "$STORY/base/base.tar"
     "$PROJECT/hardware-tests/slow-rig/root" >/dev/null
     make_photos
@@ -29,6 +25,8 @@ setup_file() {
 
 teardown_file() {
     [[ ! -e $STORY/rig ]] || kill -TERM "$(<"$STORY/rig")" 2>/dev/null || true
+    # It takes its guest along, and its folder.
+    until nothing_left >/dev/null; do sleep 0.2; done
 }
 
 setup() {
@@ -53,11 +51,10 @@ make_photos() {
 
 # Boots the board, with the photos plugged in before its kernel runs.
 boot() {
-    "$PROJECT/hardware-tests/slow-rig/run" --timeout 7200 --qmp "$STORY/qmp" --kernel-log "$STORY/kernel.log" --disk "$STORY/card:1G" \
+    out=$STORY/out start "$PROJECT/hardware-tests/slow-rig/run" --timeout 7200 --qmp "$STORY/qmp" --kernel-log "$STORY/kernel.log" --disk "$STORY/card:1G" \
         --share "$PROJECT:/project" --share "$STORY/programs:/programs" --share "$STORY/base:/base" --share "$STORY/io:/io" -- \
-        env PYTHONDONTWRITEBYTECODE=1 SUBLET_BIN=/programs python3 /project/hardware-tests/drive/drive_on_board.py /io /dev/vda \
-        >"$STORY/out" 2>&1 3>&- &
-    echo $! >"$STORY/rig"
+        env PYTHONDONTWRITEBYTECODE=1 SUBLET_BIN=/programs python3 /project/hardware-tests/drive/drive_on_board.py /io /dev/vda
+    echo "$rig" >"$STORY/rig"
     usb plug photos --serial PHOTOS
 }
 
@@ -83,7 +80,7 @@ board() { # board STEP [WORD...]
         sleep 0.1
     done
     if [[ $(<"$STORY/io/done-$number") == ok ]]; then
-        sed "s/^/# ${SECONDS} s  /" "$STORY/io/said-$number" >&3
+        sed "s/^/${SECONDS} s  /" "$STORY/io/said-$number" | comment
     else
         cat "$STORY/io/said-$number"
         return 1
