@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2030,SC2031 # each test has variables of its own, and means to
+# shellcheck disable=SC2030,SC2031,SC2154 # each test has variables of its own, and means to; rig is in-rig's
 # USB drives that come and go under a real kernel and a real udev: what is taken, what is left alone, what is finished later. The
 # drives are images, plugged into the slow rig; market, tunnel server and device run in the guest. As root, after `make build`.
 #
@@ -26,7 +26,10 @@ setup_file() {
 teardown_file() {
     [[ ! -e $STORY/rig ]] || kill -TERM "$(<"$STORY/rig")" 2>/dev/null || true
     # It takes its guest along, and its folder.
-    until nothing_left >/dev/null; do sleep 0.2; done
+    for _ in {1..300}; do
+        ! nothing_left >/dev/null || break
+        sleep 0.2
+    done
 }
 
 setup() {
