@@ -52,7 +52,7 @@ keep() { # keep NAME
 only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
 
 @test "a whole lease on an encrypted drive; the next renter sees nothing of it" {
-    chapter_to live "$STORY" 600 whole
+    chapter_to live "$STORY" 1800 whole
     nothing_readable "while the lease lives"
     # And so we know that the search does find: the label of the LUKS header.
     [[ $(search drive sublet-lease) -gt 0 ]]
@@ -72,21 +72,21 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
 }
 
 @test "the power cut in the middle of a lease: it goes on with its data; cut again when its erase is due" {
-    chapter_to frozen "$STORY" 150 interrupted-erase erase-due
+    chapter_to frozen "$STORY" 900 interrupted-erase erase-due
     cut_power
     [[ -z ${SUBLET_LONG-} ]] || keep due
 }
 
 @test "the power cut within an erase: erased before anything is opened or offered" {
-    chapter_to frozen "$STORY" 90 again-interrupted slots-destroyed
+    chapter_to frozen "$STORY" 900 again-interrupted slots-destroyed
     cut_power
-    chapter_to frozen "$STORY" 90 erased formatted
+    chapter_to frozen "$STORY" 900 erased formatted
     cut_power
     [[ -z ${SUBLET_LONG-} ]] || keep preparing
 }
 
 @test "the power cut while a drive is prepared: it gets another key; at the end nothing is left" {
-    chapter_whole "$STORY" 120 prepared
+    chapter_whole "$STORY" 900 prepared
 }
 
 @test "long: the power cut at every place of an erase" {
@@ -94,9 +94,9 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     local place
     for place in key-file-gone erase-begun slots-destroyed header-wiped; do
         cp --sparse=always --reflink=auto "$STORY/due/drive" "$STORY/due/card" "$BATS_TEST_TMPDIR/"
-        chapter_to frozen "$BATS_TEST_TMPDIR" 90 again-interrupted "$place"
+        chapter_to frozen "$BATS_TEST_TMPDIR" 900 again-interrupted "$place"
         cut_power
-        chapter_to frozen "$BATS_TEST_TMPDIR" 90 erased
+        chapter_to frozen "$BATS_TEST_TMPDIR" 900 erased
         cut_power
     done
 }
@@ -106,9 +106,9 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     local place
     for place in prepare-due key-made opened file-system; do
         cp --sparse=always --reflink=auto "$STORY/preparing/drive" "$STORY/preparing/card" "$BATS_TEST_TMPDIR/"
-        chapter_to frozen "$BATS_TEST_TMPDIR" 90 again-interrupted "$place"
+        chapter_to frozen "$BATS_TEST_TMPDIR" 900 again-interrupted "$place"
         cut_power
-        chapter_whole "$BATS_TEST_TMPDIR" 120 prepared
+        chapter_whole "$BATS_TEST_TMPDIR" 900 prepared
     done
 }
 
@@ -117,6 +117,6 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     local method
     for method in discard overwrite; do
         cp --sparse=always --reflink=auto "$STORY/leased/drive" "$STORY/leased/card" "$BATS_TEST_TMPDIR/"
-        chapter_whole "$BATS_TEST_TMPDIR" 400 other-method "$method"
+        chapter_whole "$BATS_TEST_TMPDIR" 900 other-method "$method"
     done
 }

@@ -31,7 +31,7 @@ class Evidence(World):
             "while [ $left -gt 0 ] && cat /tmp/block; do left=$((left-1)); done >/data/fill && sync && stat -c %s /data/fill; "
             f"printf '%s\\n' '{access['password']}' | sudo -S -p '' sh -c 'echo {marker} >/proc/1/fd/1'"
         )
-        filled = int(ssh(access, script, timeout=300).stdout)
+        filled = int(ssh(access, script, timeout=900).stdout)
         size = int(run("blockdev", "--getsize64", DRIVE).stdout)
         expect(filled > 0.6 * size, f"the marker over {filled >> 20} MiB of the drive's {size >> 20}")
         logs = list((self.device.mount / "engine").glob("*/containers/*/*.log"))
@@ -151,7 +151,7 @@ class Evidence(World):
             done = self.market.command("receipt", "show", lease, check=False)
             return done.returncode == 0 and done.stdout
 
-        text = wait_for("the wipe receipt", kept, 30, 0.3)
+        text = wait_for("the wipe receipt", kept, 120, 0.3)
         receipt.write_text(text)
         self.market.command("receipt", "verify", receipt)
         statement = json.loads(json.loads(text)["statement"])

@@ -28,7 +28,7 @@ class Story(Evidence):
             is_new = stage != "preparing" or self.device.events("lease.registered")
             return is_new and self.device.stage() == stage and reached(self)
 
-        wait_for(f"the place {place}", is_here, 60, 0)
+        wait_for(f"the place {place}", is_here, 300, 0)
         self.device.freeze()
         header = "is gone" if not any(read_raw(DRIVE, 0, 4096)) else "is there"
         rest = "zero" if header_is_zero() else "not zero"
@@ -72,7 +72,7 @@ def whole(here):
     here.event("lease.erased")
     here.event("lease.registered")
     here.event("storage.ready")
-    here.event("lease.offered", seconds=240)
+    here.event("lease.offered", seconds=600)
     # Long enough for what is looked at below, also on a slow machine.
     access = here.rent(f"{max(60, int(1.5 * (time.monotonic() - START)))}s")
     here.event("lease.rented")
@@ -82,12 +82,12 @@ def whole(here):
     here.show_wrong_key_refused()
     here.fill_drive(access, marker)
     here.steal()
-    at("live", 180)
+    at("live")
     here.lose_dockerd()
     # With the market away nothing new is registered, so what an erase leaves can be looked at.
     here.market.end()
     say("the market is gone; the device ends the lease by itself")
-    here.event("lease.expired", seconds=300)
+    here.event("lease.expired", seconds=900)
     here.event("lease.erased", 2)
     here.show_erased()
     here.show_stolen_key_useless()
@@ -101,7 +101,7 @@ def whole(here):
     here.event("lease.registered", 2)
     checks = here.show_receipt(access["lease"])
     expect(set(checks) >= {"old-key-refused", "key-file-gone", "no-header", "header-zero"}, "all checks of an erase by key")
-    here.event("lease.offered", 2, seconds=240)
+    here.event("lease.offered", 2, seconds=600)
     again = here.rent("2h")
     expect(all(again[key] != access[key] for key in ("lease", "user", "password")), "another lease, another user, another password")
     seen = ssh(again, "ls -A /data; ls /home").stdout.split()
@@ -123,7 +123,7 @@ def resume(here):
     here.event("container.up")
     expect(here.device.journal()["lease"] == access["lease"] and not here.device.events("lease.registered"), "the same lease")
     expect(not here.device.events("lease.erasing"), "nothing was erased")
-    wait_for("the login", lambda: ssh(access, "true", check=False).returncode == 0, 30)
+    wait_for("the login", lambda: ssh(access, "true", check=False).returncode == 0, 120)
     digests = ssh(access, "sha256sum <~/marker; sha256sum </data/marker").stdout.split()[0::2]
     expect(digests == [marker_digest(here.facts["marker"])] * 2, "the same password, and all the data is there")
     expect(here.host_key(access) == here.facts["host_key"], "the same machine, by its host key")
@@ -188,7 +188,7 @@ def other_method(here, method):
     here.market.command("end", "rig")
     here.event("lease.ended-by-market")
     here.market.end()
-    here.event("lease.erased", seconds=300)
+    here.event("lease.erased", seconds=600)
     here.show_erased()
     expect(not here.stolen_pair_reads(here.facts["marker"], block), "who copied header AND key while the lease lived reads nothing")
     here.market.start()

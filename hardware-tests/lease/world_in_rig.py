@@ -38,7 +38,7 @@ def expect(holds, text):
     say("ok: " + text)
 
 
-def at(place, seconds=90):
+def at(place, seconds=600):
     """Tells the host that we are here and waits for its word."""
     print(f"AT {place}", flush=True)
     wait_for(f"the host's go at {place}", (IO / f"go-{place}").exists, seconds, 0.2)
@@ -46,7 +46,7 @@ def at(place, seconds=90):
 
 def await_power_cut(place):
     print(f"AT {place}", flush=True)
-    time.sleep(120)
+    time.sleep(600)
     raise Trouble(f"no power cut at {place}")
 
 
@@ -161,7 +161,7 @@ class World:
         self.market.start()
         self.sshd.start()
 
-    def event(self, name, count=1, seconds=120):
+    def event(self, name, count=1, seconds=300):
         line = self.device.wait_event(name, count, seconds)
         if self.device.process.poll() is not None:
             raise Trouble("the governor ended")
@@ -178,7 +178,7 @@ class World:
             done = self.market.command("rent", "rig", "--for", duration, "--json", check=False)
             return json.loads(done.stdout) if done.returncode == 0 else None
 
-        access = wait_for("the market to rent it out", attempt, 60, 0.3)
+        access = wait_for("the market to rent it out", attempt, 180, 0.3)
         say(f"rented for {duration}")
         return access
 
@@ -204,8 +204,15 @@ class World:
 
 
 def runs(phrase):
-    """Whether a process with this in its command line runs."""
-    return run("pgrep", "-f", phrase, check=False).returncode == 0
+    """Whether a process with this in its command line runs. Looked up here: a program started for it may come too late."""
+    wanted = phrase.replace(" ", "\0").encode()
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if wanted in (folder / "cmdline").read_bytes():
+                return True
+        except OSError:
+            pass  # it has ended
+    return False
 
 
 def protect_host():
