@@ -44,7 +44,7 @@ teardown() {
 # A stick with a FAT file system and photos, as a camera leaves it.
 make_photos() {
     local number
-    truncate -s 3G "$STORY/photos"
+    truncate -s 1200M "$STORY/photos"
     mkfs.vfat -n HOLIDAY "$STORY/photos" >/dev/null
     for number in 1 2 3; do
         head -c 2000000 /dev/urandom >"$STORY/photo-$number.jpg"
@@ -134,7 +134,7 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
 @test "a CD-ROM, a reader without a card and with one, LVM, mapped, small and write-protected ones: left alone" {
     blank small 512M
     blank card 600M
-    blank locked 2G
+    blank locked 1100M
     local name
     for name in volumes small locked; do fingerprint "$name" >"$name.before"; done
     usb plug disc --serial DISC-1 --cdrom and reader --serial READER-1 and plug volumes --serial LVM-01 and \
