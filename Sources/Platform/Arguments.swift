@@ -19,9 +19,8 @@ public enum Invocation {
 
     /// The path of the running program.
     public static func programPath() -> String {
-        var buffer = [UInt8](repeating: 0, count: 4_096)
-        let count = buffer.withUnsafeMutableBytes { bytes in bytes.baseAddress.map { readlink("/proc/self/exe", $0, 4_096) } ?? -1 }
-        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : "governor"
+        let path = Files.link("/proc/self/exe")
+        return path.isEmpty ? "governor" : path
     }
 
     /// Whether we run as root.

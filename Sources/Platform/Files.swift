@@ -26,26 +26,24 @@ public enum Files {
 
     /// Replaces the file so that a power cut leaves either the old or the new content: write beside it, fsync, rename, fsync the folder.
     public static func replace(_ path: String, with bytes: [UInt8], mode: mode_t = 0o600) throws(SystemError) {
-        let beside = path + ".new"
         do throws(SystemError) {
-            let file = try FileDescriptor.open(beside, O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
-            guard fchmod(file.raw, mode) == 0 else { throw SystemError.last("fchmod") }
-            try file.write(bytes)
-            try file.synchronize()
-            guard rename(beside, path) == 0 else { throw SystemError.last("rename") }
+            try put(path, bytes, mode, isDurable: true)
             try synchronizeFolder(of: path)
         } catch { throw error.within("replace " + path) }
     }
 
     /// Replaces a file whose loss does no harm (it lies in RAM or is made anew at every start): atomic for readers, not synced.
     public static func publish(_ path: String, _ bytes: [UInt8], mode: mode_t = 0o644) throws(SystemError) {
+        do throws(SystemError) { try put(path, bytes, mode, isDurable: false) } catch { throw error.within("publish " + path) }
+    }
+
+    private static func put(_ path: String, _ bytes: [UInt8], _ mode: mode_t, isDurable: Bool) throws(SystemError) {
         let beside = path + ".new"
-        do throws(SystemError) {
-            let file = try FileDescriptor.open(beside, O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
-            guard fchmod(file.raw, mode) == 0 else { throw SystemError.last("fchmod") }
-            try file.write(bytes)
-            guard rename(beside, path) == 0 else { throw SystemError.last("rename") }
-        } catch { throw error.within("publish " + path) }
+        let file = try FileDescriptor.open(beside, O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
+        guard fchmod(file.raw, mode) == 0 else { throw SystemError.last("fchmod") }
+        try file.write(bytes)
+        if isDurable { try file.synchronize() }
+        guard rename(beside, path) == 0 else { throw SystemError.last("rename") }
     }
 
     /// fsync of the folder that holds `path`, which makes a create, rename or unlink in it durable.
@@ -129,6 +127,13 @@ public enum Files {
         guard let found = realpath(path, nil) else { return path }
         defer { free(found) }
         return String(cString: found)
+    }
+
+    /// Where a symbolic link points, readlink(2); empty where it can't be read.
+    public static func link(_ path: String) -> String {
+        var buffer = [UInt8](repeating: 0, count: 4_096)
+        let count = buffer.withUnsafeMutableBytes { bytes in bytes.baseAddress.map { readlink(path, $0, 4_096) } ?? -1 }
+        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : ""
     }
 
     /// The folder that holds `path`.

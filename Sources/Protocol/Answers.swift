@@ -236,6 +236,9 @@ public struct Refusal: Equatable, Sendable {
     /// What was wrong and what was expected.
     public var message: String
 
+    /// Both, for a log.
+    public var text: String { code.rawValue + ": " + message }
+
     /// A refusal.
     public init(_ code: Code, _ message: String) {
         self.code = code

@@ -24,19 +24,12 @@ enum Holders {
         }
     }
 
-    /// Where a symbolic link points; empty where it can not be read.
-    static func link(_ path: String) -> String {
-        var buffer = [UInt8](repeating: 0, count: 4_096)
-        let count = buffer.withUnsafeMutableBytes { bytes in bytes.baseAddress.map { readlink(path, $0, 4_096) } ?? -1 }
-        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : ""
-    }
-
-    private static func mountNamespace(of process: String) -> String { link("/proc/" + process + "/ns/mnt") }
+    private static func mountNamespace(of process: String) -> String { Files.link("/proc/" + process + "/ns/mnt") }
 
     private static func worksIn(_ folder: String, _ pid: Int32) -> Bool {
         let inside = Array((folder + "/").utf8)
-        var paths = [link("/proc/\(pid)/cwd"), link("/proc/\(pid)/exe"), link("/proc/\(pid)/root")]
-        for descriptor in Files.names(in: "/proc/\(pid)/fd") { paths.append(link("/proc/\(pid)/fd/" + descriptor)) }
+        var paths = [Files.link("/proc/\(pid)/cwd"), Files.link("/proc/\(pid)/exe"), Files.link("/proc/\(pid)/root")]
+        for descriptor in Files.names(in: "/proc/\(pid)/fd") { paths.append(Files.link("/proc/\(pid)/fd/" + descriptor)) }
         return paths.contains { $0 == folder || $0.utf8.starts(with: inside) }
     }
 

@@ -93,7 +93,8 @@ extension Vault {
         guard isOpen else { return (.closed, size, 0) }
         var system = statvfs()
         guard statvfs(mountPoint, &system) == 0 else { return (.open, size, 0) }
-        return (.open, size, Int64(system.f_blocks - system.f_bfree) * Int64(system.f_frsize))
+        // A broken file system may count more free blocks than it has.
+        return (.open, size, max(0, Int64(system.f_blocks) - Int64(system.f_bfree)) * Int64(system.f_frsize))
     }
 
     /// Makes it, with all its bytes reserved on the drive, and opens it. `owner` is the renter's user outside its machine, `container` the first

@@ -99,5 +99,5 @@ extension Vault {
         }
     }
 
-    private func userSpace(of process: String) -> String { Holders.link("/proc/" + process + "/ns/user") }
+    private func userSpace(of process: String) -> String { Files.link("/proc/" + process + "/ns/user") }
 }

@@ -1,3 +1,4 @@
+import CLinux
 import Fence
 import JSON
 import Platform
@@ -56,7 +57,7 @@ struct Config: Equatable {
     static func read(_ path: String) throws(JSONError) -> Config {
         var bytes: [UInt8]
         do throws(SystemError) { bytes = try Files.read(path, limit: limit) } catch {
-            let found = error.code == 27 ? "more than \(limit) bytes" : errnoText(error.code)
+            let found = error.code == EFBIG ? "more than \(limit) bytes" : errnoText(error.code)
             throw JSONError("", expected: "a readable file of at most \(limit) bytes", found: found)
         }
         // Windows editors put a byte order mark in front.

@@ -68,7 +68,8 @@ struct Layout {
 
     var engineFolder: String { mountPoint + "/engine" }
 
-    func vault(_ config: Config) -> Vault { Vault(drive: mountPoint, mapperName: config.network.bridge + "-vault") }
+    /// The vault of the lease's drive, whether there is one or not.
+    func vault(_ config: Config) -> Vault { volume(config, at: "", identity: "").vault }
 
     /// The renter's account; only this lease's key can read it.
     var accountPath: String { mountPoint + "/account.json" }
@@ -105,7 +106,7 @@ struct Layout {
     func engineSettings(_ config: Config) -> EngineSettings {
         let processors = Measured.processors()
         return EngineSettings(
-            runFolder: runFolder, dataRoot: engineFolder, doorFolder: vaultFolder, vaultFolder: mountPoint + "/vault",
+            runFolder: runFolder, dataRoot: engineFolder, doorFolder: vaultFolder, vaultFolder: vault(config).mountPoint,
             bridge: config.network.bridge,
             containerAddress: config.network.subnet.container, baseImage: baseImage,
             memoryMiB: config.limits.memoryMiB ?? max(64, Measured.memoryMiB() * 3 / 4),

@@ -47,26 +47,32 @@ final class Receipts {
     /// Sends what is kept, one after another; what the market has, or will never take, is put aside.
     func send() {
         guard !isSending, let lease = waiting() else { return }
-        let receipt: Receipt
-        do throws(JSONError) {
-            guard let bytes = try? Files.read(path(lease), limit: Door.bodyLimit) else { return }
-            receipt = try Receipt(try JSON.parse(bytes))
-        } catch { return setAside(lease, "unreadable: " + error.message) }
+        guard let bytes = try? Files.read(path(lease), limit: Door.bodyLimit), let receipt = try? Receipt(try JSON.parse(bytes)) else {
+            return setAside(lease, "it can't be read")
+        }
         isSending = true
         market.send(receipt) { [self] reply in
             isSending = false
             switch reply {
             case .answer:
                 log.write(.info, id: LogEvent.receiptKept.rawValue, LogEvent.receiptKept.name, [LogField("lease", lease.text)])
-                unlink(path(lease))
-                send()
-            case .refused(let refusal) where refusal.code != .unavailable:
-                setAside(lease, refusal.message)
-                send()
+                goOn(after: lease, unlink(path(lease)))
+            case .refused(let refusal) where refusal.code != .unavailable: setAside(lease, refusal.message)
             case .refused(let refusal): trouble(lease, refusal.message)
             case .failed(let reason): trouble(lease, reason)
             }
         }
+    }
+
+    private func setAside(_ lease: LeaseID, _ reason: String) {
+        trouble(lease, reason)
+        goOn(after: lease, rename(path(lease), path(lease) + ".refused"))
+    }
+
+    /// Sends the next, if this one went out of the way: where the card takes no more changes it would be sent over and over.
+    private func goOn(after lease: LeaseID, _ result: Int32) {
+        guard result == 0 else { return trouble(lease, SystemError.last(path(lease)).message) }
+        send()
     }
 
     private func waiting() -> LeaseID? {
@@ -74,11 +80,6 @@ final class Receipts {
             if let lease = LeaseID(String(name.prefix(32))), name.utf8.suffix(5).elementsEqual(".json".utf8) { return lease }
         }
         return nil
-    }
-
-    private func setAside(_ lease: LeaseID, _ reason: String) {
-        trouble(lease, reason)
-        rename(path(lease), path(lease) + ".refused")
     }
 
     private func trouble(_ lease: LeaseID, _ reason: String) {

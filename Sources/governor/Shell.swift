@@ -30,6 +30,7 @@ final class Shell {
     private var isWorking = false
     private let boot: String
     private var deadline: EventLoop.Token?
+    private var journalRetry: EventLoop.Token?
     private var message: EventLoop.Token?
     private var health: EventLoop.Token?
     /// Counts the drives that went away.
@@ -142,8 +143,9 @@ final class Shell {
             return true
         } catch {
             write(Note(.journalFailed, ["reason": error.message]))
-            // The actions behind it wait.
-            loop.after(milliseconds: 5_000) { [self] in work() }
+            // The actions behind it wait. One try at a time: every event that comes meanwhile tries too.
+            loop.cancel(journalRetry)
+            journalRetry = loop.after(milliseconds: 5_000) { [self] in work() }
             return false
         }
     }
@@ -178,7 +180,7 @@ final class Shell {
         message = market.register(request) { [self] reply in
             switch reply {
             case .answer(let answer): feed(.registered(answer))
-            case .refused(let refusal): feed(.registrationFailed(refusal.code.rawValue + ": " + refusal.message))
+            case .refused(let refusal): feed(.registrationFailed(refusal.text))
             case .failed(let reason): feed(.registrationFailed(reason))
             }
         }
@@ -194,7 +196,7 @@ final class Shell {
                 feed(.checkedIn(answer))
                 receipts.send()
             case .refused(let refusal) where refusal.code == .notFound: feed(.leaseUnknown)
-            case .refused(let refusal): feed(.checkInFailed(refusal.code.rawValue + ": " + refusal.message))
+            case .refused(let refusal): feed(.checkInFailed(refusal.text))
             case .failed(let reason): feed(.checkInFailed(reason))
             }
         }
@@ -207,7 +209,7 @@ final class Shell {
             case .answer(let answer):
                 feed(.waitingHeard(checkInSeconds: answer.checkInSeconds))
                 receipts.send()
-            case .refused(let refusal): feed(.waitingUnheard(refusal.code.rawValue + ": " + refusal.message))
+            case .refused(let refusal): feed(.waitingUnheard(refusal.text))
             case .failed(let reason): feed(.waitingUnheard(reason))
             }
         }
@@ -336,9 +338,8 @@ final class Shell {
         case .containerDown(let reason): feed(.containerDown(reason))
         case .climbed(let rung, let milliseconds): noteStep("engine-" + rung, milliseconds)
         case .importing(let done, let total):
-            let percent = total > 0 ? done * 100 / total : 0
-            guard progress?.percent != percent || progress?.step != "import" else { return }
-            progress = Progress(step: "import", done: done, total: total, startedAt: progress?.step == "import" ? progress?.startedAt : nil)
+            guard let fresh = Progress("import", done: done, total: total, after: progress) else { return }
+            progress = fresh
             publish()
         }
     }

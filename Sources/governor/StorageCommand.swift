@@ -182,18 +182,16 @@ struct StorageCommand {
 
     /// Progress: lines for the governor, one rewritten line for a person.
     private func teller() -> (StepProgress) -> Void {
-        let started = Clock.bootNanoseconds()
         let asJSON = options.has("--json")
-        var last: Int64 = -1
+        var last: Progress?
         return { step in
-            let percent = step.total > 0 ? step.done * 100 / step.total : 0
-            guard percent != last else { return }
-            last = percent
+            guard let progress = Progress(step.step, done: step.done, total: step.total, after: last) else { return }
+            last = progress
             if asJSON { return Terminal.print(ProgressText.write(step)) }
             guard Terminal.isInteractive else { return }
-            let progress = Progress(step: step.step, done: step.done, total: step.total, startedAt: started)
             let left = progress.rate.map { ", \($0.bytesPerSecond >> 20) MiB/s, \($0.secondsLeft) s left" } ?? ""
-            Terminal.put("\r" + step.step + " \(percent) %" + left + "    " + (percent == 100 ? "\n" : ""), to: STDERR_FILENO)
+            let text = step.step + " \(progress.percent) %" + left + "    "
+            Terminal.put("\r" + text + (progress.percent == 100 ? "\n" : ""), to: STDERR_FILENO)
         }
     }
 }

@@ -34,7 +34,7 @@ enum StorageListCommand {
     }
 
     private static func lookAtAll(_ layout: Layout, _ config: Config) throws(CommandFailure) -> [Inspection] {
-        var found = try refusedOrNot(layout, config)
+        var found = try triaged(layout, config)
         let waiting = found.indices.filter { found[$0].verdict == .busy }
         guard !waiting.isEmpty else { return found }
         try system(otherwise: .failed) { () throws(SystemError) in
@@ -53,7 +53,7 @@ enum StorageListCommand {
     }
 
     /// All disks; those that must be looked at are `busy` until then.
-    private static func refusedOrNot(_ layout: Layout, _ config: Config) throws(CommandFailure) -> [Inspection] {
+    private static func triaged(_ layout: Layout, _ config: Config) throws(CommandFailure) -> [Inspection] {
         let finder = layout.finder(config)
         do throws(StorageError) {
             var found: [Inspection] = []
@@ -65,7 +65,7 @@ enum StorageListCommand {
                         ?? Inspect.look(at: path, finder, layout.rule(config, for: path)))
             }
             for disk in try finder.disks() where !found.contains(where: { $0.sequence != nil && $0.sequence == disk.sequence }) {
-                found.append(config.drive.path == nil ? triage(disk, layout.rule(config, for: disk.node)) : other(disk))
+                found.append(config.drive.path == nil ? triage(disk, layout.rule(config, for: disk.node)) : passedOver(disk))
             }
             return found
         } catch { throw CommandFailure(.failed, "storage list: " + error.message) }
@@ -75,7 +75,7 @@ enum StorageListCommand {
         Inspect.triage(disk, rule) ?? Inspection(disk, .busy, "")
     }
 
-    private static func other(_ disk: Disk) -> Inspection { Inspection(disk, .refused, "\"storage.path\" names another") }
+    private static func passedOver(_ disk: Disk) -> Inspection { Inspection(disk, .refused, "\"storage.path\" names another") }
 
     private static func look(
         at drive: Inspection, _ loop: EventLoop, _ layout: Layout, _ completion: @escaping (Inspection) -> Void

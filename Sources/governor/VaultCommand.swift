@@ -147,13 +147,7 @@ enum VaultCommand {
         throw VaultTrouble(.notPermitted, "the request does not come from the renter's machine")
     }
 
-    private static func processSpace(of process: String) -> String {
-        var buffer = [UInt8](repeating: 0, count: 64)
-        let count = buffer.withUnsafeMutableBytes { bytes in
-            bytes.baseAddress.map { readlink("/proc/" + process + "/ns/pid", $0, 64) } ?? -1
-        }
-        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : ""
-    }
+    private static func processSpace(of process: String) -> String { Files.link("/proc/" + process + "/ns/pid") }
 
     /// Whether it has the number 1 in its own namespace: the last of the numbers that the kernel tells of it.
     private static func isFirst(_ pid: Int32) -> Bool {

@@ -111,7 +111,8 @@ final class VaultDoor {
             return admit(after: Self.turn)
         }
         let raw = clinux_accept(socket)
-        guard raw >= 0 else { return }
+        // Gone already; or no descriptor is left, and asking at once again would keep the governor busy.
+        guard raw >= 0 else { return admit(after: Self.rest) }
         let caller = FileDescriptor(owning: raw)
         var pid: pid_t = 0
         var user: uid_t = 0

@@ -17,11 +17,14 @@ struct Progress: Equatable {
     /// CLOCK_BOOTTIME nanoseconds at the first progress of this step.
     let startedAt: Int64
 
-    init(step: String, done: Int64, total: Int64, startedAt: Int64?) {
+    /// How far it is now, after what was told before; nil where that was the same step at the same percentage.
+    init?(_ step: String, done: Int64, total: Int64, after earlier: Progress?) {
+        let same = earlier.flatMap { $0.step == step ? $0 : nil }
         self.step = step
         self.done = done
         self.total = total
-        self.startedAt = startedAt ?? Clock.bootNanoseconds()
+        startedAt = same?.startedAt ?? Clock.bootNanoseconds()
+        if percent == same?.percent { return nil }
     }
 
     /// 0 to 100.
@@ -160,10 +163,9 @@ final class World {
     }
 
     private func hear(_ line: String) {
-        guard let step = ProgressText.read(line) else { return }
-        let start = progress?.step == step.step ? progress?.startedAt : nil
-        let fresh = Progress(step: step.step, done: step.done, total: step.total, startedAt: start)
-        guard fresh.percent != progress?.percent || start == nil else { return }
+        guard let told = ProgressText.read(line),
+            let fresh = Progress(told.step, done: told.done, total: told.total, after: progress)
+        else { return }
         progress = fresh
         onProgress(fresh)
     }

@@ -14,6 +14,10 @@ enum LogEvent: Int {
     case requestFailed = 2004
     /// The search for leases whose time is up failed; it is tried again.
     case sweepFailed = 2005
+    /// The machine's clock jumped; the market goes on by its own count. Told again every hour.
+    case clockJumped = 2006
+    /// The machine's clock agrees with the count again.
+    case clockBack = 2007
     /// A device registered a new lease.
     case registered = 2101
     /// The device of a new lease keeps its drive in the clear.
@@ -43,6 +47,8 @@ enum LogEvent: Int {
         case .commitFailed: "market.commit-failed"
         case .requestFailed: "market.request-failed"
         case .sweepFailed: "market.sweep-failed"
+        case .clockJumped: "market.clock-jumped"
+        case .clockBack: "market.clock-back"
         case .registered: "lease.registered"
         case .unencrypted: "lease.unencrypted"
         case .waiting: "device.waiting"

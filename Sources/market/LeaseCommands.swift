@@ -11,7 +11,7 @@ func rentDevice(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     let seconds = try options.duration("--for")
     let keys = try sshKeys(options)
     let rental = try withMarket(options) { market throws(MarketError) in
-        try market.rent(try market.find(options.words[0]), seconds: seconds, sshKeys: keys, at: currentTime())
+        try market.rent(try market.find(options.words[0]), seconds: seconds, sshKeys: keys, at: currentTime(options))
     }
     guard !options.has("--json") else { return Terminal.print(json(rental).pretty()) }
     Terminal.print("lease     " + rental.lease.text)
@@ -46,7 +46,7 @@ func extendLease(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     let options = try Options(arguments, valued: ["--data", "--for"], words: ["DEVICE"])
     let seconds = try options.duration("--for")
     let lease = try withMarket(options) { market throws(MarketError) in
-        try market.extend(try market.find(options.words[0]), seconds: seconds, at: currentTime())
+        try market.extend(try market.find(options.words[0]), seconds: seconds, at: currentTime(options))
     }
     Terminal.print("lease " + lease.id.text + " expires " + utcText(lease.expires?.seconds ?? 0))
 }
@@ -55,7 +55,7 @@ func extendLease(_ arguments: ArraySlice<String>) throws(CommandFailure) {
 func endLease(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     let options = try Options(arguments, valued: ["--data"], words: ["DEVICE"])
     let lease = try withMarket(options) { market throws(MarketError) in
-        try market.end(try market.find(options.words[0]), at: currentTime())
+        try market.end(try market.find(options.words[0]), at: currentTime(options))
     }
     Terminal.print("lease " + lease.id.text + " ended")
 }
@@ -80,6 +80,6 @@ func printAuthorizedKeys(_ arguments: ArraySlice<String>) throws(CommandFailure)
     guard isEd25519Key(key) else { return }
     let database = try openLedgerToRead(options)
     let market = Market(store: database, world: HostWorld(scratch: options.dataFolder + "/scratch"))
-    let line = try carried { () throws(MarketError) in try market.authorizedKeys(for: key, at: currentTime()) }
+    let line = try carried { () throws(MarketError) in try market.authorizedKeys(for: key, at: currentTime(options)) }
     if let line { Terminal.print(line) }
 }

@@ -11,15 +11,22 @@ final class MarketDoor: WebHandler {
     private let database: Database
     private let world: HostWorld
     private let market: Market<Database, HostWorld>
+    private let time: MarketTime
     private let log: Log
+    /// When the log last said that the machine's clock is wrong, CLOCK_BOOTTIME nanoseconds; nil while it is right.
+    private var clockToldAt: Int64?
     private var sweptAt: Int64 = 0
 
     /// Nanoseconds between two searches for leases whose time is up.
     private static let sweepInterval: Int64 = 2_000_000_000
 
-    init(database: Database, world: HostWorld, log: Log) {
+    /// Nanoseconds between two complaints about the machine's clock.
+    private static let complaintInterval: Int64 = 3_600_000_000_000
+
+    init(database: Database, world: HostWorld, time: MarketTime, log: Log) {
         self.database = database
         self.world = world
+        self.time = time
         self.log = log
         market = Market(store: database, world: world)
     }
@@ -42,12 +49,24 @@ final class MarketDoor: WebHandler {
         let now = Clock.bootNanoseconds()
         guard now - sweptAt >= Self.sweepInterval else { return }
         sweptAt = now
+        watchClock(now)
         do throws(MarketError) {
-            _ = try market.sweep(at: UnixTime(Clock.unixSeconds()))
+            _ = try market.sweep(at: time.now())
             world.tell(log)
         } catch {
             world.forget()
             log.write(.error, .sweepFailed, [LogField("why", reason(error))])
+        }
+    }
+
+    private func watchClock(_ now: Int64) {
+        if let trouble = time.trouble() {
+            if let clockToldAt, now - clockToldAt < Self.complaintInterval { return }
+            clockToldAt = now
+            log.write(.error, .clockJumped, [LogField("why", trouble)])
+        } else if clockToldAt != nil {
+            clockToldAt = nil
+            log.write(.warning, .clockBack)
         }
     }
 
@@ -69,7 +88,7 @@ final class MarketDoor: WebHandler {
     }
 
     private func status() -> WebAnswer {
-        let body = JSON.object([.init("time", .integer(Clock.unixSeconds())), .init("version", .string(marketVersion))])
+        let body = JSON.object([.init("time", .integer(time.now().seconds)), .init("version", .string(marketVersion))])
         return plain(200, body.encoded())
     }
 
@@ -103,7 +122,7 @@ final class MarketDoor: WebHandler {
         guard let type = request.header("Content-Type"), isJSON(type) else {
             throw .refused(Refusal(.unsupportedMediaType, "the body is application/json"))
         }
-        let now = UnixTime(Clock.unixSeconds())
+        let now = time.now()
         let body = try read { () throws(JSONError) in try JSON.parse(request.body) }
         switch message {
         case .register:

@@ -5,15 +5,12 @@ import MarketCore
 import Platform
 import Protocol
 
-/// The time, for rules that need it.
-func currentTime() -> UnixTime { UnixTime(Clock.unixSeconds()) }
-
 /// `market owner add NAME`.
 func addOwner(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     let options = try Options(arguments, valued: ["--data"], words: ["NAME"])
     let (database, world) = try openLedger(options)
     try carried { () throws(MarketError) in
-        try Market(store: database, world: world).addOwner(options.words[0], at: currentTime())
+        try Market(store: database, world: world).addOwner(options.words[0], at: currentTime(options))
     }
     Terminal.print("owner " + options.words[0])
 }
@@ -28,7 +25,7 @@ func addDevice(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     }
     let (database, world) = try openLedger(options)
     let added = try carried { () throws(MarketError) in
-        try Market(store: database, world: world).addDevice(owner: owner, name: options.optional("--name"), at: currentTime())
+        try Market(store: database, world: world).addDevice(owner: owner, name: options.optional("--name"), at: currentTime(options))
     }
     let config = JSON.object([
         .init("server", .string(server)), .init("deviceId", .string(added.device.id.text)),
@@ -41,7 +38,7 @@ func addDevice(_ arguments: ArraySlice<String>) throws(CommandFailure) {
 func listDevices(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     let options = try Options(arguments, valued: ["--data"], plain: ["--json"])
     let database = try openLedgerToRead(options)
-    let now = currentTime()
+    let now = currentTime(options)
     var rows: [DeviceRow] = []
     try carried { () throws(MarketError) in
         try database.eachDevice { device, lease in rows.append(DeviceRow(device: device, lease: lease, now: now)) }

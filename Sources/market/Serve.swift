@@ -15,17 +15,19 @@ func serveDevices(_ arguments: ArraySlice<String>) throws(CommandFailure) {
         arguments, valued: ["--data", "--listen", "--check-in", "--refused", "--connections", "--log"], plain: ["--behind-tls-front"])
     let address = try listenAddress(options)
     let log = Log(threshold: try logLevel(options))
-    guard UnixTime.sane.contains(Clock.unixSeconds()) else {
-        throw CommandFailure(.configuration, "the clock of this machine says \(utcText(Clock.unixSeconds())); set it first (NTP)")
+    let time = MarketTime(options)
+    guard UnixTime.sane.contains(time.now().seconds) else {
+        throw CommandFailure(.configuration, "the clock of this machine says \(utcText(time.now().seconds)); set it first (NTP)")
     }
     // Before a ledger is made: a port that is taken changes nothing.
     do throws(SystemError) { try address.probe() } catch { throw refusal(to: address, error) }
     let (database, world) = try openLedger(options)
     try setRules(options, database)
+    try system(otherwise: .inputOutput) { () throws(SystemError) in try time.keep() }
     clinux_ignore_pipe_signal()
     let signals = clinux_signal_descriptor()
     guard signals >= 0 else { throw CommandFailure(SystemError.last("signalfd"), otherwise: .failed) }
-    let door = MarketDoor(database: database, world: world, log: log)
+    let door = MarketDoor(database: database, world: world, time: time, log: log)
     let connections = try options.number("--connections", 1...100_000) ?? 4_096
     let limits = WebLimits(body: Door.bodyLimit, connections: Int(connections))
     let server: WebServer

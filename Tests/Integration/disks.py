@@ -55,6 +55,8 @@ class Disk:
     def digest(self):
         """Of all bytes of the medium, where they are, and when it was last written to."""
         if self.node:
+            # A partition's file system has a cache of its own.
+            os.sync()
             run("blockdev", "--flushbufs", self.node)
         digest = hashlib.sha256()
         for start, piece in data_pieces(self.image):

@@ -240,8 +240,13 @@ def test_somebodys_disk(folder, disk, kind):
 # MARK: What stands on it
 
 
-def must_be_refused(folder, disk, reason):
-    """By list, by inspect, by every step, though its owner named it and would give up anything on it; and nothing is written."""
+# Else the kernel goes on writing tables to a mounted file system of its own.
+MKFS = ("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0")
+
+
+def must_be_refused(folder, disk, reason, is_quiet=True):
+    """By list, by inspect, by every step, though its owner named it and would give up anything on it; and nothing is written, which can't be
+    seen where somebody else writes."""
     place = Place(folder, path=disk.node, adopt="any", encryption="none")
     before = disk.digest()
     assert place.list()[disk.node]["reason"] == reason
@@ -250,18 +255,18 @@ def must_be_refused(folder, disk, reason):
     for step in ("prepare", "open", "erase"):
         done = place.storage(step, "--yes")
         assert done.returncode == 75 and reason in done.stderr, done
-    assert disk.digest() == before
+    assert disk.digest() == before or not is_quiet
 
 
 def test_a_mounted_disk(folder, disk):
-    run("mkfs.ext4", "-q", disk.node)
+    run(*MKFS, disk.node)
     with Mounted(disk.node) as mount:
         must_be_refused(folder, disk, f"mounted at {mount}")
 
 
 def test_a_mounted_partition(folder, disk):
     part = disk.add_partition()
-    run("mkfs.ext4", "-q", part)
+    run(*MKFS, part)
     with Mounted(part) as mount:
         must_be_refused(folder, disk, f"mounted at {mount}")
 
@@ -278,7 +283,7 @@ def test_a_loop_device_on_it(folder, disk):
 
 def test_a_disk_that_another_program_holds(folder, disk):
     """Mounted where we can't see it, in another mount namespace, or held for its own reasons: the kernel knows (O_EXCL)."""
-    run("mkfs.ext4", "-q", disk.node)
+    run(*MKFS, disk.node)
     mount = folder / "mount"
     mount.mkdir()
     holder = popen("unshare", "--mount", "sh", "-c", f"mount {disk.node} {mount} && touch {folder}/there && exec sleep 600")
@@ -300,7 +305,8 @@ def test_swap(folder, disk):
         run("mkswap", node)
         run("swapon", "--priority", "0", node)
         try:
-            must_be_refused(folder, disk, "in use as swap")
+            # The kernel may swap something out to it.
+            must_be_refused(folder, disk, "in use as swap", is_quiet=False)
         finally:
             run("swapoff", node)
 

@@ -194,3 +194,22 @@ def test_a_lost_answer_to_a_receipt_is_sent_again(house, proxy, device, access):
     assert house.free_ports() == free and house.row(device)["lease"] != access["lease"]
     with pytest.raises(Trouble):
         house.market.command("receipt", "show", device.status()["lease"])
+
+
+def test_a_card_that_keeps_a_receipt_floods_no_market(house, proxy, device, access):
+    """A receipt that the market has and that does not go off the card (read-only, say) is sent once with a check-in, not over and over."""
+    kept = device.state / "receipts" / f"{access['lease']}.json"
+    kept.write_text(house.market.command("receipt", "show", access["lease"]).stdout)
+    # Nobody deletes a mount point.
+    run("mount", "--bind", kept, kept)
+    try:
+        before = len(proxy.requests)
+
+        def sent(kind):
+            return [request.kind for _, request in proxy.requests[before:]].count(kind)
+
+        wait_for("the receipt to be sent ten times", lambda: sent("receipts") >= 10, 60)
+        assert sent("receipts") <= sent("check-in") + 1
+    finally:
+        run("umount", kept)
+    wait_for("the receipt to go", lambda: not kept.exists(), 30)

@@ -171,6 +171,10 @@ class TunnelServer(Service):
         space.ports.update(range(self.ports[0], self.ports[1] + 1))
         self.made_privsep = False
 
+    @staticmethod
+    def program():
+        return pathlib.Path(shutil.which("sshd") or "/usr/sbin/sshd")
+
     def prepare(self):
         """Makes the host key if there is none, fills in the configuration, and tells the market of it."""
         if not self.host_key.exists():
@@ -185,6 +189,7 @@ class TunnelServer(Service):
             "COMMAND_USER": "root",
             "MARKET": self.market.program,
             "DATA": self.market.data,
+            "PENALTIES": "PerSourcePenalties no" if b"persourcepenalties" in self.program().read_bytes().lower() else "",
         }
         for key, value in values.items():
             text = text.replace(f"@{key}@", str(value))
@@ -201,7 +206,7 @@ class TunnelServer(Service):
         if not os.path.isdir("/run/sshd"):
             os.makedirs("/run/sshd", 0o755)
             self.made_privsep = True
-        self.launch([shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", self.config])
+        self.launch([self.program(), "-D", "-e", "-f", self.config])
         wait_for("the tunnel server to listen", self.answers, 20)
 
     def answers(self):

@@ -68,9 +68,9 @@ fake_swift() { # fake_swift VERSION
     says 77 'must be root'
     # A folder that is not there yet, so that there is something to make.
     mkdir -m 777 "$BATS_TEST_TMPDIR/cache"
-    SUBLET_CACHE=$BATS_TEST_TMPDIR/cache run somebody "$copy/board/base-image" "$(dpkg --print-architecture)"
+    SUBLET_CACHE=$BATS_TEST_TMPDIR/cache SUBLET_VAULT=/bin/true run somebody "$copy/board/base-image" "$(dpkg --print-architecture)"
     says 77 'needs root'
-    SUBLET_CACHE=$BATS_TEST_TMPDIR/none/of/it run somebody "$copy/board/base-image" "$(dpkg --print-architecture)"
+    SUBLET_CACHE=$BATS_TEST_TMPDIR/none/of/it SUBLET_VAULT=/bin/true run somebody "$copy/board/base-image" "$(dpkg --print-architecture)"
     says 69 "can't make the cache folder"
 }
 
@@ -112,4 +112,19 @@ fake_swift() { # fake_swift VERSION
     [[ $(mismatched_suites "$BATS_TEST_TMPDIR/log") == bookworm-security ]]
     printf 'Err:4 http://mirror bookworm/main armhf Packages\n  404  Not Found\n' >"$BATS_TEST_TMPDIR/log"
     [[ -z $(mismatched_suites "$BATS_TEST_TMPDIR/log") ]]
+}
+
+@test "the base image takes no vault that was built for another processor" {
+    local other=arm64
+    [[ $(dpkg --print-architecture) != arm64 ]] || other=armhf
+    SUBLET_CACHE=$BATS_TEST_TMPDIR/cache SUBLET_VAULT=/bin/true run "$PROJECT/board/base-image" "$other"
+    says 69 "is not a program for $other"
+    [[ ! -e $BATS_TEST_TMPDIR/cache ]]
+    SUBLET_CACHE=$BATS_TEST_TMPDIR/cache SUBLET_VAULT=/nowhere run "$PROJECT/board/base-image" "$other"
+    says 69 "is not built"
+}
+
+@test "a bare machine of a release that nobody knows" {
+    run "$PROJECT/Tests/bare-machine" sid true
+    says 64 'bookworm|trixie'
 }

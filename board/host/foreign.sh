@@ -14,6 +14,16 @@ qemu_name() {
     esac
 }
 
+# The processor of a program, by the two bytes of its ELF header that name it.
+architecture_of() {
+    case $(od -An -tx1 -j 18 -N 2 "$1" | tr -d ' ') in
+        3e00) echo amd64 ;;
+        b700) echo arm64 ;;
+        2800) echo armhf ;;
+        *) echo another ;;
+    esac
+}
+
 mount_binfmt() {
     mount -t binfmt_misc binfmt_misc "$binfmt" 2>/dev/null ||
         die 69 "$1 programs can't run here: the kernel has no binfmt_misc (try modprobe binfmt_misc), or this container may not mount; make the $1 image on another machine"
