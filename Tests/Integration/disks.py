@@ -1,5 +1,7 @@
 """Disks for tests: loop devices as real ones, USB sticks imitated by umockdev, and things that strangers keep on theirs."""
 
+import ctypes
+import fcntl
 import hashlib
 import json
 import os
@@ -48,8 +50,11 @@ class Disk:
         return [line.split()[1] for line in pathlib.Path("/proc/mounts").read_text().splitlines() if line.startswith(self.node)]
 
     def add_partition(self, number=1, start=2048, sectors=200_000):
-        """A partition that the kernel knows of; this kernel can't read tables."""
-        run("addpart", self.node, number, start, sectors)
+        """A partition that the kernel knows of; this kernel can't read tables. Start and length are in sectors of 512 bytes. Debian 13 has
+        no addpart any more, so it is the ioctl BLKPG (BLKPG_ADD_PARTITION), with a struct blkpg_partition."""
+        partition = ctypes.create_string_buffer(struct.pack("@qqi64s64s0q", 512 * start, 512 * sectors, number, b"", b""))
+        with open(self.node, "rb") as node:
+            fcntl.ioctl(node, 0x1269, struct.pack("@iiiP", 1, 0, len(partition.raw), ctypes.addressof(partition)))
         return f"{self.node}p{number}"
 
     def digest(self):

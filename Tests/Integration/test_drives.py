@@ -335,7 +335,7 @@ def test_a_file_that_is_in_use(folder, disk):
 
 def test_the_system_disk(folder):
     """Refused even when told by its path, and through a link. Only looked at."""
-    source = run("findmnt", "-no", "SOURCE", "/").stdout.strip()
+    source = run("findmnt", "-n", "--nofsroot", "-o", "SOURCE", "/").stdout.strip()
     if not source.startswith("/dev/"):
         pytest.skip("the root file system of this machine is on no block device")
     disk = "/dev/" + (run("lsblk", "-no", "PKNAME", source).stdout.split() or [source.removeprefix("/dev/")])[0]

@@ -188,7 +188,7 @@ def test_an_end_while_preparing(house, device, slow_format, how):
     is asked for under its name; the market gives no second one. After a crash the old child may still format: it is waited for."""
     path, began = slow_format
     house.market.command("end", device.label)
-    device.wait_event("lease.ended-by-market", len(device.events("lease.ended-by-market")) + 1, seconds=20)
+    device.wait_event("lease.ended-by-market", len(device.events("lease.ended-by-market")) + 1, seconds=120)
     device.end()
     device.start(PATH=path)
     wait_for("the formatting to begin", began.exists, 60, 0.01)

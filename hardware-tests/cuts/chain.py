@@ -11,7 +11,7 @@ import time
 from judge import Judge, Wrong
 from machine import Machine
 from outside import Outside
-from world import Trouble, wait_for
+from world import Trouble, run, wait_for
 
 # What may be aimed at from where a cut left the device, with weights; the nearer ones cost less time.
 AIMS = {
@@ -27,7 +27,7 @@ BEGIN = {"lease.erasing": "erase", "lease.registered": "prepare", "lease.offered
          "lease.erased": "register", "lease.expired": "erase", "lease.ended-by-market": "erase"}
 SPANS = {"erase": 4.0, "prepare": 2.5, "build": 12.0, "offered": 3.0, "run": 6.0, "resume": 9.0, "register": 0.5}
 PHASES = ("prepare", "build", "offered", "run", "resume", "erase", "register")
-SECONDS = 300
+SECONDS = 900
 
 
 # What nobody here uses: the real base image without it is on the drive in a fifth of the time.
@@ -77,7 +77,7 @@ class Chain:
         if kept:
             facts = json.loads((kept / "facts.json").read_text())
             for name in ("drive", "card"):
-                shutil.copy2(kept / name, space.disk / name)
+                run("cp", "--sparse=always", "--reflink=auto", kept / name, space.disk / name)
             self.move_time(facts, time.time() - facts["at"])
         else:
             self.machine.make(self.config(self.outside.add_device()))
@@ -155,7 +155,7 @@ class Chain:
     def keep_failed(self, folder):
         shutil.rmtree(folder, ignore_errors=True)
         if (self.before / "facts.json").exists():
-            shutil.copytree(self.before, folder)
+            run("cp", "-a", "--sparse=always", "--reflink=auto", self.before, folder)
         else:
             folder.mkdir()
         for log in (self.machine.log, self.outside.market.log, self.outside.sshd.log):

@@ -25,7 +25,8 @@ class Judge:
 
     def __init__(self, machine, outside, facts):
         self.machine, self.outside = machine, outside
-        # The lease on the drive: id, key, uuid; settled (it lives, by the journal or an offer); access, marker, counted, hostKey, over.
+        # The lease on the drive: id, key, uuid; settled (it lives, by the journal or an offer); access, marker, counted, hostKey, over; erasing
+        # (it said so).
         self.lease = facts.get("lease")
         # What ended leases had.
         self.retired = facts.get("retired", [])
@@ -89,6 +90,7 @@ class Judge:
             return self.retire()
         if stage == "erasing":
             return self.expect(self.is_over(), "the journal says that the lease is to be erased, but it is not over")
+        self.expect(not lease.get("erasing"), f"the erase of a lease had begun, but the journal's stage is {stage}")
         self.expect(stage == "live", f"the lease lives, but the journal's stage is {stage}")
         self.expect(key is not None and key == base64.b64decode(lease["key"]), "the key of a live lease is not on the card")
         self.expect(self.machine.luks_uuid() == lease["uuid"], "the drive of a live lease has another header")
@@ -106,6 +108,8 @@ class Judge:
         elif name == "lease.erasing":
             lives = self.lease and self.lease["settled"]
             self.expect(not lives or self.is_over(), "a lease that lives is being erased")
+            if lives:
+                self.lease["erasing"] = True
         elif name == "lease.erased":
             self.erased()
         elif name == "lease.registration-failed":
