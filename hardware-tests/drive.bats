@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2030,SC2031 # each test has variables of its own, and means to
+# shellcheck disable=SC2030,SC2031,SC2154 # each test has variables of its own, and means to; rig is in-rig's
 # USB drives that come and go under a real kernel and a real udev: what is taken, what is left alone, what is finished later. The
 # drives are images, plugged into the slow rig; market, tunnel server and device run in the guest. As root, after `make build`.
 #
@@ -9,17 +9,13 @@
 # The tests are one story on one machine: each goes on where the one before left. Only `boot`, `board` and `usb` below
 # know that it is a rig.
 
+load in-rig
+
 setup_file() {
-    [[ $(id -u) == 0 ]] || skip "must run as root"
-    local program
-    for program in qemu-system-x86_64 linux.uml mmdebstrap mkfs.vfat mcopy cryptsetup; do
-        command -v "$program" >/dev/null || skip "needs $program: run board/host/needs vm rig test"
-    done
-    PROJECT=$(cd "$BATS_TEST_DIRNAME/.." && pwd -P)
-    export PROJECT STORY=$BATS_FILE_TMPDIR/story TMPDIR=$BATS_FILE_TMPDIR
-    mkdir -p "$STORY"/{programs,base,io}
-    # Copies: nobody builds them anew while the story is told.
-    cp "${SUBLET_BIN:-$PROJECT/.build/release}"/{governor,market} "$STORY/programs/"
+    needs qemu-system-x86_64 linux.uml mmdebstrap mkfs.vfat mcopy mkntfs cryptsetup
+    export STORY=$BATS_FILE_TMPDIR/story
+    mkdir -p "$STORY"/{base,io}
+    lay_out "$STORY/programs" governor market
     "$PROJECT/hardware-tests/drive/thin-base" "$("$PROJECT/board/base-image" "$(dpkg --print-architecture)")" "$STORY/base/base.tar"
     "$PROJECT/hardware-tests/slow-rig/root" >/dev/null
     make_photos
@@ -29,6 +25,11 @@ setup_file() {
 
 teardown_file() {
     [[ ! -e $STORY/rig ]] || kill -TERM "$(<"$STORY/rig")" 2>/dev/null || true
+    # It takes its guest along, and its folder.
+    for _ in {1..300}; do
+        ! nothing_left >/dev/null || break
+        sleep 0.2
+    done
 }
 
 setup() {
@@ -43,7 +44,7 @@ teardown() {
 # A stick with a FAT file system and photos, as a camera leaves it.
 make_photos() {
     local number
-    truncate -s 3G "$STORY/photos"
+    truncate -s 1200M "$STORY/photos"
     mkfs.vfat -n HOLIDAY "$STORY/photos" >/dev/null
     for number in 1 2 3; do
         head -c 2000000 /dev/urandom >"$STORY/photo-$number.jpg"
@@ -53,11 +54,10 @@ make_photos() {
 
 # Boots the board, with the photos plugged in before its kernel runs.
 boot() {
-    "$PROJECT/hardware-tests/slow-rig/run" --timeout 3000 --qmp "$STORY/qmp" --kernel-log "$STORY/kernel.log" --disk "$STORY/card:1G" \
+    out=$STORY/out start "$PROJECT/hardware-tests/slow-rig/run" --timeout 7200 --qmp "$STORY/qmp" --kernel-log "$STORY/kernel.log" --disk "$STORY/card:1G" \
         --share "$PROJECT:/project" --share "$STORY/programs:/programs" --share "$STORY/base:/base" --share "$STORY/io:/io" -- \
-        env PYTHONDONTWRITEBYTECODE=1 SUBLET_BIN=/programs python3 /project/hardware-tests/drive/drive_on_board.py /io /dev/vda \
-        >"$STORY/out" 2>&1 3>&- &
-    echo $! >"$STORY/rig"
+        env PYTHONDONTWRITEBYTECODE=1 SUBLET_BIN=/programs python3 /project/hardware-tests/drive/drive_on_board.py /io /dev/vda
+    echo "$rig" >"$STORY/rig"
     usb plug photos --serial PHOTOS
 }
 
@@ -83,12 +83,15 @@ board() { # board STEP [WORD...]
         sleep 0.1
     done
     if [[ $(<"$STORY/io/done-$number") == ok ]]; then
-        sed "s/^/# ${SECONDS} s  /" "$STORY/io/said-$number" >&3
+        sed "s/^/${SECONDS} s  /" "$STORY/io/said-$number" | comment
     else
         cat "$STORY/io/said-$number"
         return 1
     fi
 }
+
+# Whether the last step said this.
+said() { grep -q "$1" "$STORY/io/said-$(<"$STORY/orders")"; }
 
 # Blank drives are files without one written block.
 blank() { # blank NAME SIZE
@@ -125,11 +128,13 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board is-left PHOTOS foreign ERASE-THIS-DRIVE
     board is-left LUKS-01 foreign crypto_LUKS
     board waits
+    board market-hears holds ERASE-THIS-DRIVE
 }
 
-@test "a CD-ROM, a reader without a card, LVM, small and write-protected ones: left alone" {
+@test "a CD-ROM, a reader without a card and with one, LVM, mapped, small and write-protected ones: left alone" {
     blank small 512M
-    blank locked 2G
+    blank card 600M
+    blank locked 1100M
     local name
     for name in volumes small locked; do fingerprint "$name" >"$name.before"; done
     usb plug disc --serial DISC-1 --cdrom and reader --serial READER-1 and plug volumes --serial LVM-01 and \
@@ -140,9 +145,15 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board is-left DISC-1 refused 'not a disk'
     board list-agrees READER-1
     board waits
+    usb insert READER-1 card
+    board is-left READER-1 refused 'smaller than'
+    board held used LVM-01
+    board by-path-refused LVM-01 'in use by'
+    board held free LVM-01
     usb unplug DISC-1 and unplug READER-1 and unplug LUKS-01 and unplug LVM-01 and unplug SMALL-1 and unplug LOCKED-1
     board udev-forgets DISC-1 READER-1 LUKS-01 LVM-01 SMALL-1 LOCKED-1
     for name in luks volumes small locked; do [[ $(fingerprint "$name") == "$(<"$name.before")" ]]; done
+    is_blank card
 }
 
 @test "told by path: the system's disk, the card and a mounted stick are refused; not one byte of the photos changed" {
@@ -150,6 +161,7 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board mounted-refused PHOTOS
     usb unplug PHOTOS
     board udev-forgets PHOTOS
+    board market-hears 'no USB drive is plugged in'
     [[ $(fingerprint photos) == "$(<photos.before)" ]]
 }
 
@@ -179,6 +191,26 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board is-prepared
     usb unplug PHOTOS
     board is-lost PHOTOS
+}
+
+@test "a stick of a PC, NTFS, with ERASE-THIS-DRIVE: taken where the kernel reads NTFS, else said why and not changed" {
+    blank ntfs 1100M
+    mkntfs -F -Q -q ntfs >/dev/null 2>&1
+    ntfscp -f ntfs ERASE-THIS-DRIVE ERASE-THIS-DRIVE 2>/dev/null
+    fingerprint ntfs >ntfs.before
+    board mark
+    usb plug ntfs --serial NTFS-1
+    board looks-for-driver ntfs3
+    if said 'it has ntfs3'; then
+        board is-taken NTFS-1
+        usb unplug NTFS-1
+        board is-lost NTFS-1
+    else
+        board is-left NTFS-1 foreign "this kernel can't read ntfs"
+        usb unplug NTFS-1
+        board udev-forgets NTFS-1
+        [[ $(fingerprint ntfs) == "$(<ntfs.before)" ]]
+    fi
 }
 
 @test "two blank ones at once: the larger is taken and offered without a hand; the other is named and stays blank" {
@@ -223,14 +255,23 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board is-erased LARGER
 }
 
-@test "long: a stick that somebody has mapped: refused, even by path" {
+@test "long: pulled while it is overwritten: that goes on where it was when it comes back" {
     only_long
-    usb plug volumes --serial LVM-01
-    board held used LVM-01
-    board by-path-refused LVM-01 'in use by'
-    board held free LVM-01
-    usb unplug LVM-01
-    board udev-forgets LVM-01
+    board is-offered LARGER
+    board mark
+    board erases-by overwrite
+    board rent
+    board mark
+    board end-lease
+    board stop-at overwriting
+    usb unplug LARGER
+    board go-on
+    board is-calm
+    board key-is-gone
+    board mark
+    usb plug larger --serial LARGER
+    board goes-on-overwriting
+    board is-erased LARGER overwrite
 }
 
 @test "it ends, and leaves nothing" {

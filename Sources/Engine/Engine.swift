@@ -103,24 +103,35 @@ public final class Engine {
         unwatch()
     }
 
-    /// Kills the container and ends dockerd; `done` when it is gone, with all that it may have left.
+    /// Kills the container and ends dockerd, which keeps what it knows; `done` when it is gone, with all that it may have left.
     public func stop(_ done: @escaping () -> Void) {
         abandon()
         let asked = round
         guard let daemon = daemonIdentity() else { return remains.clear(done) }
-        // The lease is over: nothing in the container has a claim to a slow end. A dockerd that does not answer is ended all the same.
+        // Nothing in the container has a claim to a slow end. A dockerd that does not answer is ended all the same.
         api.call("POST", "/containers/" + EngineSettings.container + "/kill", seconds: 10) { [self] _ in
             guard asked == round else { return }
             daemon.send(SIGTERM)
-            awaitEnd(daemon, tries: 200) { [self] in remains.clear(done) }
+            awaitEnd(daemon, tries: 1_000) { [self] in remains.clear(done) }
         }
     }
 
+    /// Kills dockerd, then the container: for the end of a lease. What either has not written yet is destroyed anyway.
+    public func kill(_ done: @escaping () -> Void) {
+        abandon()
+        guard let daemon = daemonIdentity() else { return remains.clear(done) }
+        daemon.send(SIGKILL)
+        awaitEnd(daemon, tries: 0) { [self] in remains.clear(done) }
+    }
+
+    /// The first thread is a zombie before the others have ended; only then can a child of ours be reaped. One that is left would keep its
+    /// number, and with it the next dockerd from starting.
     private func awaitEnd(_ daemon: ProcessIdentity, tries: Int, _ done: @escaping () -> Void) {
-        _ = clinux_reap(daemon.pid, WNOHANG)
-        guard daemon.isAlive else { return done() }
+        let status = clinux_reap(daemon.pid, WNOHANG)
+        let isChild = status < 0 && clinux_errno() == EAGAIN
+        guard status < 0, isChild || daemon.isAlive else { return done() }
         if tries == 0 { daemon.send(SIGKILL) }
-        loop.after(milliseconds: 100) { [self] in awaitEnd(daemon, tries: tries - 1, done) }
+        loop.after(milliseconds: 20) { [self] in awaitEnd(daemon, tries: tries - 1, done) }
     }
 
     // MARK: The climb
@@ -161,6 +172,8 @@ public final class Engine {
         // dockerd may start the container by itself, and wants to find it.
         try Files.makeFolder(settings.doorFolder, mode: 0o711)
         try Files.publish(settings.runFolder + "/daemon.json", Array("{}\n".utf8))
+        // The number in it may be another process's by now, and dockerd would take that for one of its own kind.
+        unlink(settings.pidFile)
         forgetDeadContainerd()
         let log = try FileDescriptor.open(settings.logFile, O_WRONLY | O_CREAT | O_TRUNC)
         let child = try Child.start(Command(settings.daemon, ownSession: true), output: log.raw, error: log.raw)

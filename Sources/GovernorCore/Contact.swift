@@ -17,11 +17,13 @@ struct Contact: Equatable, Sendable {
     var failures: Int { backoff.failures }
 
     /// Something changed that the market should know now. While it does not answer, the backoff decides.
+    @inline(never)
     mutating func soon(at now: Instant) {
         if isUnderWay { isWantedAgain = true } else if backoff.failures == 0 || due == nil { due = now }
     }
 
     /// A message goes out.
+    @inline(never)
     mutating func send() {
         due = nil
         isUnderWay = true
@@ -29,6 +31,7 @@ struct Contact: Equatable, Sendable {
     }
 
     /// It was answered; the next is due after the interval, or earlier if something happened or `before` comes first.
+    @inline(never)
     mutating func succeed(at now: Instant, before moment: Instant?) {
         backoff.succeed()
         isUnderWay = false
@@ -43,11 +46,13 @@ struct Contact: Equatable, Sendable {
     }
 
     /// The next message is due at this moment, if not before.
+    @inline(never)
     mutating func hurry(to moment: Instant) {
         if let planned = due, moment < planned { due = moment }
     }
 
     /// It was not answered, or not sensibly.
+    @inline(never)
     mutating func fail(at now: Instant, _ jitter: inout Jitter) {
         isUnderWay = false
         isWantedAgain = false
@@ -55,6 +60,7 @@ struct Contact: Equatable, Sendable {
     }
 
     /// Nothing is to be said.
+    @inline(never)
     mutating func rest() {
         due = nil
         isUnderWay = false

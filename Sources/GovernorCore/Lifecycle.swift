@@ -140,17 +140,22 @@ public struct Lifecycle: Equatable, Sendable {
         return result
     }
 
+    // What is called everywhere and seldom stays one function (`@inline(never)`): inlined, its copies are a tenth of this room.
+
     /// Messages to the market that failed in a row.
     public var marketFailures: Int { contact.failures }
 
     /// Seconds between two check-ins, by the market's last word.
     public var checkInSeconds: Int64 { contact.interval }
 
+    @inline(never)
     mutating func act(_ action: Action) { actions.append(action) }
 
+    @inline(never)
     mutating func note(_ event: LogEvent, _ fields: KeyValuePairs<String, String> = [:]) { act(.log(Note(event, fields))) }
 
     /// Changes the journal and puts its writing next in line, unless nothing changed.
+    @inline(never)
     mutating func write(_ change: (inout Journal) -> Void) {
         let before = journal
         change(&journal)
@@ -158,6 +163,7 @@ public struct Lifecycle: Equatable, Sendable {
     }
 
     /// The lease that lives or is held, if there is one.
+    @inline(never)
     public var tenancy: Tenancy? {
         switch state {
         case .waiting(let held): held
@@ -174,6 +180,7 @@ public struct Lifecycle: Equatable, Sendable {
     }
 
     /// Changes the lease in whatever state holds it.
+    @inline(never)
     mutating func changeTenancy(_ change: (inout Tenancy) -> Void) {
         guard var changed = tenancy else { return }
         change(&changed)
@@ -228,6 +235,7 @@ public struct Lifecycle: Equatable, Sendable {
         return clock.instant(of: expires)
     }
 
+    @inline(never)
     func nextDeadline(at now: Instant) -> Instant? {
         var next = contact.due
         func consider(_ moment: Instant?) {

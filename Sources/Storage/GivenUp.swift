@@ -37,7 +37,7 @@ enum GivenUp {
                 return answer == .yes
             } catch {
                 // Else its owner would wonder why the file is not seen. Other errors are the file system's: it holds no word of anybody.
-                if error.code == ENODEV { best = .almost("this kernel can't read " + type) }
+                if error.code == ENODEV { best = .almost("this kernel can't read " + type + ", so the file must be on FAT or exFAT") }
                 return false
             }
         }

@@ -103,25 +103,32 @@ final class World {
 
     /// Ends everything that stands on the drive and closes it; the data stays.
     func tearDown(_ completion: @escaping (String?) -> Void = { _ in }) {
-        endServices()
+        closeDoors()
+        enqueue("engine-stop") { [self] done in if let engine { engine.stop(done) } else { done() } }
+        lowerFence()
         simple("close", nil, completion)
     }
 
     /// Ends everything that stands on the drive of this identity, destroys and verifies.
     func erase(_ drive: String, probing: Bool, _ completion: @escaping (Result<EraseReport, Trouble>) -> Void) {
-        endServices()
+        closeDoors()
+        enqueue("engine-kill") { [self] done in if let engine { engine.kill(done) } else { done() } }
         enqueue("storage-erase") { [self] done in
             storage("erase", drive, more: probing ? ["--probe"] : []) { outcome in
                 done()
                 completion(EraseText.read(outcome))
             }
         }
+        // Nobody is left behind it to be kept in.
+        lowerFence()
     }
 
-    private func endServices() {
+    private func closeDoors() {
         enqueue("vault-shut") { [self] done in if let vault { vault.close(done) } else { done() } }
         enqueue("tunnel-close") { [self] done in if let tunnel { tunnel.close(done) } else { done() } }
-        enqueue("engine-stop") { [self] done in if let engine { engine.stop(done) } else { done() } }
+    }
+
+    private func lowerFence() {
         enqueue("fence-lower") { [self] done in runAll(layout.fence(config).lowering) { _ in done() } }
     }
 

@@ -78,6 +78,19 @@ def test_a_killed_engine_comes_back(house, device, access):
     must_be_whole(house, device, access)
 
 
+def test_a_dead_engine_s_number_that_another_has_by_now_keeps_no_engine_from_starting(house, device, access):
+    """The pid file that a killed dockerd leaves names a process that lives: this test."""
+    session, engine = house.session(access), device.engine_pid()
+    device.kill()
+    os.kill(engine, signal.SIGKILL)
+    (device.run_folder / "dockerd.pid").write_text(str(os.getpid()))
+    device.start()
+    device.wait_event("engine.up", since=device.since)
+    assert device.engine_pid() not in (engine, os.getpid()) and not device.events("engine.down", device.since)
+    session.must_go_on()
+    must_be_whole(house, device, access)
+
+
 def test_an_engine_that_hangs_is_ended_and_comes_back(house, device, access):
     """SIGSTOP of dockerd: it is alive and answers nobody. It is noticed with a check-in, and the container goes on under another dockerd."""
     session, container, engine = house.session(access), device.container(), device.engine_pid()

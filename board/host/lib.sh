@@ -43,6 +43,18 @@ lock_cache() {
     }
 }
 
+# Removes what a build that was killed has left; the lock says that nobody works there. Its mmdebstrap may have left /proc mounted below,
+# and nobody wants to remove that.
+remove_broken_off() { # remove_broken_off FOLDER...
+    for folder in "$@"; do
+        [ -e "$folder" ] || continue
+        awk -v folder="$folder/" 'index($5, folder) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r point; do
+            umount -l "$point"
+        done
+        rm -rf --one-file-system "$folder"
+    done
+}
+
 debian_targets() {
     # shellcheck disable=SC2016 # apt fills these in
     apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)' 'Identifier: Packages' 2>/dev/null |

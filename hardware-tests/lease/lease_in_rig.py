@@ -74,7 +74,7 @@ def whole(here):
     here.event("storage.ready")
     here.event("lease.offered", seconds=600)
     # Long enough for what is looked at below, also on a slow machine.
-    access = here.rent(f"{max(60, int(1.5 * (time.monotonic() - START)))}s")
+    access = here.rent(f"{max(60, int(2.5 * (time.monotonic() - START)))}s")
     here.event("lease.rented")
     here.write_marker(access, marker)
     here.show_encryption()
