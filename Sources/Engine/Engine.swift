@@ -8,7 +8,7 @@ import Protocol
 public enum EngineNews: Equatable, Sendable {
     /// dockerd answers.
     case engineUp
-    /// dockerd ended or does not start; another try follows by itself. A container that runs goes on without it.
+    /// dockerd ended, does not start or does not answer; another try follows by itself. A container that runs goes on without it.
     case engineDown(String)
     /// The renter's container runs.
     case containerUp
@@ -72,6 +72,24 @@ public final class Engine {
         self.keys = keys
         guard isRunning else { return }
         placeKeys {}
+    }
+
+    /// Asks how the container is: nothing wakes us where dockerd hangs. One that gives no answer in 20 s is killed, and comes back as one
+    /// that ended; the container goes on without it.
+    public func look() {
+        guard isRunning else { return }
+        let asked = round
+        api.call("GET", "/containers/" + EngineSettings.container + "/json", seconds: 20) { [self] reply in
+            guard asked == round, isRunning else { return }
+            if reply.status == 0 { return endHungDaemon(asked) }
+            if reply.body["State"]?["Running"]?.truth == false { fall(.containerDown("the container does not run"), asked) }
+        }
+    }
+
+    /// A process that hangs, or that somebody stopped, hears no other signal.
+    private func endHungDaemon(_ asked: Int) {
+        daemonIdentity()?.send(SIGKILL)
+        fall(.engineDown("dockerd does not answer" + lastWords()), asked)
     }
 
     /// Stops watching and mending; what runs goes on running.
@@ -195,7 +213,10 @@ public final class Engine {
                 climbed("daemon")
                 return ensureContainer(asked)
             }
-            guard Clock.bootNanoseconds() < end else { return fall(.engineDown("dockerd does not answer" + lastWords()), asked) }
+            guard Clock.bootNanoseconds() < end else {
+                // A slow drive may need long once; what is silent twice as long hangs.
+                return failures > 0 ? endHungDaemon(asked) : fall(.engineDown("dockerd does not answer" + lastWords()), asked)
+            }
             timer = loop.after(milliseconds: 100) { [self] in ping(until: end, asked) }
         }
     }

@@ -119,11 +119,12 @@ struct BlockTree: Equatable {
 }
 
 extension BlockTree {
-    /// The picture of now, from sysfs, /proc/self/mountinfo and /proc/swaps.
-    static func read(_ udev: borrowing Udev) throws(SystemError) -> BlockTree {
+    /// The picture of now, from sysfs, /proc/self/mountinfo and /proc/swaps. Every block device that there is, is shown on the way.
+    static func read(_ udev: borrowing Udev, _ show: (borrowing UdevDevice) -> Void = { _ in }) throws(SystemError) -> BlockTree {
         var tree = BlockTree()
         for path in try udev.blockPaths() {
             guard let device = udev.device(at: path) else { continue }
+            show(device)
             var node = Node(name: device.name, number: device.number)
             if device.type == "partition" { node.disk = device.parentName }
             node.holders = Files.names(in: path + "/holders")

@@ -12,38 +12,35 @@ extension Volume {
         _ device: borrowing FileDescriptor, bytes: Int64, _ method: EraseMethod, _ tell: (StepProgress) -> Void
     ) throws(StorageError) {
         if method == .discard, discard(device, bytes, tell) { return }
-        let zeros = [UInt8](repeating: 0, count: 4 << 20)
         do throws(SystemError) {
-            var offset = EraseMark.read(markPath, drive: identity, bytes: bytes)
-            var marked = offset
-            while offset < bytes {
-                let count = Int(min(Int64(zeros.count), bytes - offset))
-                try device.write(count == zeros.count ? zeros : [UInt8](repeating: 0, count: count), at: offset)
-                offset += Int64(count)
-                tell(StepProgress(step: "erase", done: offset, total: bytes))
-                guard offset - marked >= EraseMark.spacing else { continue }
+            var marked = EraseMark.read(markPath, drive: identity, bytes: bytes)
+            try writeZeros(device, marked..<bytes) { done throws(SystemError) in
+                tell(StepProgress(step: "erase", done: done, total: bytes))
+                guard done - marked >= EraseMark.spacing else { return }
                 // The mark is true only once what it speaks of is on the drive.
                 try device.synchronize()
-                try EraseMark(drive: identity, bytes: bytes, done: offset).write(markPath)
-                marked = offset
+                try EraseMark(drive: identity, bytes: bytes, done: done).write(markPath)
+                marked = done
             }
-            try device.synchronize()
         } catch { throw StorageError(error.within("overwrite " + path)) }
     }
 
     /// fallocate's hole in a file, BLKDISCARD on a device; false where it can't, or where a device only says it did.
-    private func discard(_ device: borrowing FileDescriptor, _ bytes: Int64, _ tell: (StepProgress) -> Void) -> Bool {
+    func discard(_ device: borrowing FileDescriptor, _ bytes: Int64, _ tell: (StepProgress) -> Void) -> Bool {
         guard let status = try? device.status() else { return false }
         let isFile = clinux_is_regular(status.st_mode)
+        // Not stride(): its step is an Int, which on a 32-bit board can't hold 4 GiB.
         let piece: Int64 = 4 << 30
-        for offset in stride(from: 0, to: bytes, by: Int64.Stride(piece)) {
-            let count = min(piece, bytes - offset)
+        var done: Int64 = 0
+        while done < bytes {
+            let count = min(piece, bytes - done)
             let result =
                 isFile
-                ? fallocate(device.raw, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(offset), off_t(count))
-                : clinux_block_discard(device.raw, UInt64(offset), UInt64(count))
+                ? fallocate(device.raw, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(done), off_t(count))
+                : clinux_block_discard(device.raw, UInt64(done), UInt64(count))
             guard result == 0 else { return false }
-            tell(StepProgress(step: "erase", done: offset + count, total: bytes))
+            done += count
+            tell(StepProgress(step: "erase", done: done, total: bytes))
         }
         guard (try? device.synchronize()) != nil else { return false }
         forgetCached(device)
@@ -73,6 +70,21 @@ extension Volume {
         }
         tell(StepProgress(step: "verify", done: bytes, total: bytes))
     }
+}
+
+/// Writes zeros from one byte to another and makes them durable; tells after each 4 MiB how far it is.
+func writeZeros(
+    _ device: borrowing FileDescriptor, _ range: Range<Int64>, _ tell: (Int64) throws(SystemError) -> Void = { _ in }
+) throws(SystemError) {
+    let zeros = [UInt8](repeating: 0, count: 4 << 20)
+    var done = range.lowerBound
+    while done < range.upperBound {
+        let count = Int(min(Int64(zeros.count), range.upperBound - done))
+        try device.write(count == zeros.count ? zeros : Array(zeros[..<count]), at: done)
+        done += Int64(count)
+        try tell(done)
+    }
+    try device.synchronize()
 }
 
 /// What is read next comes from the drive and not from memory.

@@ -60,18 +60,10 @@ extension Volume {
 
     /// Overwrites the header, and the last MiB where partition tables and RAID members keep copies of theirs.
     private func wipeEnds(_ device: borrowing FileDescriptor, bytes: Int64, headerBytes: Int64) throws(StorageError) {
-        let zeros = [UInt8](repeating: 0, count: 1 << 20)
-        let step = Int64(zeros.count)
         do throws(SystemError) {
             // The end first: a power cut in between must not leave somebody's backup label on what otherwise looks blank or ours.
-            if bytes > step {
-                try device.write(zeros, at: bytes - step)
-                try device.synchronize()
-            }
-            for offset in stride(from: 0, to: min(headerBytes, bytes), by: 1 << 20) {
-                try device.write(offset + step <= bytes ? zeros : [UInt8](repeating: 0, count: Int(bytes - offset)), at: offset)
-            }
-            try device.synchronize()
+            try writeZeros(device, max(0, bytes - (1 << 20))..<bytes)
+            try writeZeros(device, 0..<min(headerBytes, bytes))
         } catch { throw StorageError(error.within("wipe the header of " + path)) }
     }
 
@@ -81,8 +73,9 @@ extension Volume {
     ) throws(StorageError) {
         forgetCached(device)
         guard !Luks.hasHeader(path) else { throw StorageError("a LUKS header is still on " + path) }
-        for offset in stride(from: 0, to: min(headerBytes, bytes), by: 1 << 20) {
-            guard isZero(device, at: offset, Int(min(1 << 20, bytes - offset))) else {
+        let end = min(headerBytes, bytes)
+        for offset in stride(from: 0, to: end, by: 1 << 20) {
+            guard isZero(device, at: offset, Int(min(1 << 20, end - offset))) else {
                 throw StorageError("the header area of " + path + " still holds data at byte \(offset)")
             }
         }

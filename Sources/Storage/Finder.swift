@@ -13,16 +13,14 @@ public struct Finder: Sendable {
     public func disks() throws(StorageError) -> [Disk] {
         let lease = lease
         return try system { () throws(SystemError) in
-            let udev = try Udev()
-            let tree = try BlockTree.read(udev)
-            var disks: [Disk] = []
-            for path in try udev.blockPaths() {
-                guard let device = udev.device(at: path), device.type != "partition", device.attribute("dm/name") != lease.mapping
-                else { continue }
-                let disk = read(device, tree, lease)
-                if disk.bytes > 0 || disk.isUSB { disks.append(disk) }
+            var found: [(name: String, disk: Disk)] = []
+            let tree = try BlockTree.read(try Udev()) { device in
+                guard device.type != "partition", device.attribute("dm/name") != lease.mapping else { return }
+                let disk = read(device)
+                if disk.bytes > 0 || disk.isUSB { found.append((device.name, disk)) }
             }
-            return disks.sorted { $0.node < $1.node }
+            for index in found.indices { found[index].disk.uses = tree.uses(ofDisk: found[index].name, lease: lease) }
+            return found.map { $0.disk }.sorted { $0.node < $1.node }
         }
     }
 
@@ -41,7 +39,8 @@ public struct Finder: Sendable {
             guard clinux_is_block(status.st_mode), let device = udev.blockDevice(DeviceNumber(status.st_rdev)) else {
                 return Disk(node: path, identity: "path:" + path, bytes: 0, kind: .other, isUSB: false)
             }
-            var disk = read(device, tree, lease)
+            var disk = read(device)
+            disk.uses = tree.uses(ofDisk: device.name, lease: lease)
             // The name that the owner wrote stays the one it is known by.
             if disk.identity == "path:" + disk.node { disk.identity = "path:" + path }
             disk.node = path
@@ -63,7 +62,8 @@ public struct Finder: Sendable {
     }
 }
 
-private func read(_ device: borrowing UdevDevice, _ tree: BlockTree, _ lease: BlockTree.Lease) -> Disk {
+/// All but what stands on it.
+private func read(_ device: borrowing UdevDevice) -> Disk {
     let node = device.node ?? "/dev/" + device.name
     let usb = device.ancestor("usb", "usb_device")
     let bytes = (device.whole("size") ?? 0) * 512
@@ -74,7 +74,7 @@ private func read(_ device: borrowing UdevDevice, _ tree: BlockTree, _ lease: Bl
     return Disk(
         node: node, identity: usb.map { identity(device, $0, bytes) } ?? Inspect.identity(name: device.name, path: node), bytes: bytes,
         sequence: device.whole("diskseq"), model: vendor.isEmpty || model.isEmpty ? vendor + model : vendor + " " + model,
-        kind: kind(device), isUSB: usb != nil, isReadOnly: device.whole("ro") == 1, uses: tree.uses(ofDisk: device.name, lease: lease))
+        kind: kind(device), isUSB: usb != nil, isReadOnly: device.whole("ro") == 1)
 }
 
 /// What a drive calls itself, for a terminal: it may say anything.

@@ -9,6 +9,7 @@ import Platform
 public struct Grip: ~Copyable {
     private let device: FileDescriptor
     private let path: String
+    private let isBlock: Bool
 
     /// Opens for reading and locks; a file is not locked, for libcryptsetup locks it in the same way. EWOULDBLOCK where another holds it for longer than the seconds given.
     public init(_ path: String, waitingSeconds: Int) throws(StorageError) {
@@ -25,6 +26,7 @@ public struct Grip: ~Copyable {
         }
         self.device = device
         self.path = path
+        self.isBlock = isBlock
     }
 
     /// Reads from it.
@@ -32,14 +34,6 @@ public struct Grip: ~Copyable {
         do throws(SystemError) { return try body(device) } catch { throw StorageError(error.within(path)) }
     }
 
-    /// Whether no mount in any namespace, no mapping and no array has it: O_EXCL on a block device asks the kernel just that.
-    func isFree() throws(StorageError) -> Bool {
-        let isBlock = try system { () throws(SystemError) in clinux_is_block(try device.status().st_mode) }
-        guard isBlock else { return true }
-        do throws(SystemError) { _ = try FileDescriptor.open(path, O_RDONLY | O_EXCL) } catch {
-            guard error.code == EBUSY else { throw StorageError(error) }
-            return false
-        }
-        return true
-    }
+    /// Whether nothing on this machine has it (`Block.isHeld`); a file is always free.
+    func isFree() throws(StorageError) -> Bool { try isBlock ? !Block.isHeld(path) : true }
 }

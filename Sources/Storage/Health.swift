@@ -23,32 +23,10 @@ public enum Health {
     }
 
     /// `/sys/fs/ext4/NAME/errors_count`; 0 where there is none.
-    private static func errors(at mountPoint: String) -> Int {
+    private static func errors(at mountPoint: String) -> Int64 {
         guard let source = Mounts.at(mountPoint)?.source, let name = Block.name(of: source),
             let text = try? Files.read("/sys/fs/ext4/" + name + "/errors_count", limit: 64)
         else { return 0 }
-        return Int(String(decoding: text.filter { $0 > 0x20 }, as: UTF8.self)) ?? 0
+        return Int64(String(decoding: text.filter { $0 > 0x20 }, as: UTF8.self)) ?? 0
     }
-}
-
-/// Facts about a block device in sysfs, found by its number: names get reused.
-enum Block {
-    /// The kernel's name, such as `dm-0`; nil where the path is not a block device.
-    static func name(of path: String) -> String? {
-        guard let status = try? Files.status(path), clinux_is_block(status.st_mode),
-            let resolved = realpath(place(status.st_rdev), nil)
-        else { return nil }
-        defer { free(resolved) }
-        return String(cString: resolved).utf8.split(separator: UInt8(ascii: "/")).last.flatMap { String($0) }
-    }
-
-    /// Whether it takes discards (queue/discard_max_bytes).
-    static func canDiscard(_ path: String) -> Bool {
-        guard let status = try? Files.status(path), clinux_is_block(status.st_mode),
-            let text = try? Files.read(place(status.st_rdev) + "/queue/discard_max_bytes", limit: 64)
-        else { return false }
-        return (Int64(String(decoding: text.filter { $0 > 0x20 }, as: UTF8.self)) ?? 0) > 0
-    }
-
-    private static func place(_ device: dev_t) -> String { "/sys/dev/block/\(clinux_major(device)):\(clinux_minor(device))" }
 }

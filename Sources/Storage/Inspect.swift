@@ -80,15 +80,13 @@ public enum Inspect {
 
     /// The size of an open file or block device, in bytes.
     static func size(of device: borrowing FileDescriptor) throws(StorageError) -> Int64 {
-        let raw = device.raw
-        return try system { () throws(SystemError) in
-            var status = stat()
-            guard fstat(raw, &status) == 0 else { throw .last("fstat") }
+        do throws(SystemError) {
+            let status = try device.status()
             guard clinux_is_block(status.st_mode) else { return Int64(status.st_size) }
             var bytes: UInt64 = 0
-            guard clinux_block_size(raw, &bytes) == 0 else { throw .last("BLKGETSIZE64") }
+            guard clinux_block_size(device.raw, &bytes) == 0 else { throw .last("BLKGETSIZE64") }
             return Int64(bytes)
-        }
+        } catch { throw StorageError(error) }
     }
 
     /// What libblkid sees.

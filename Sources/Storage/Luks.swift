@@ -21,7 +21,48 @@ struct CryptDevice: ~Copyable {
         self.raw = raw
     }
 
+    /// crypt_init(3) and crypt_load(3): the context of a device that has a LUKS2 header. `name` is what errors call it.
+    static func loaded(_ path: String, called name: String) throws(StorageError) -> CryptDevice {
+        let device = try CryptDevice(path: path)
+        let result = crypt_load(device.raw, CRYPT_LUKS2, nil)
+        guard result == 0 else { throw StorageError(cryptsetup: result, "LUKS2 header of " + name) }
+        return device
+    }
+
     deinit { crypt_free(raw) }
+
+    /// crypt_format(3) with a fresh volume key, then the secret into slot 0: by this function (`pbkdf2`, `argon2id`), within these limits. A
+    /// negative errno where that failed.
+    borrowing func format(
+        _ label: String, _ cipher: Luks.Cipher, _ function: String, _ limits: crypt_pbkdf_type, secret: UnsafeRawBufferPointer
+    ) -> Int32 {
+        var derivation = limits
+        return function.withCString { function in
+            "sha256".withCString { hash in
+                label.withCString { label in
+                    derivation.type = function
+                    derivation.hash = hash
+                    return withUnsafePointer(to: derivation) { pbkdf in
+                        var parameters = crypt_params_luks2()
+                        parameters.pbkdf = pbkdf
+                        parameters.label = label
+                        parameters.sector_size = 4_096
+                        let result = crypt_format(raw, CRYPT_LUKS2, cipher.name, cipher.mode, nil, nil, cipher.volumeKeyBytes, &parameters)
+                        guard result == 0 else { return result }
+                        return crypt_keyslot_add_by_volume_key(
+                            raw, 0, nil, 0, secret.bindMemory(to: CChar.self).baseAddress, secret.count)
+                    }
+                }
+            }
+        }
+    }
+
+    /// crypt_activate_by_passphrase(3): opens it under /dev/mapper; without a name it only tries the secret. A negative errno where that failed,
+    /// EPERM for a wrong secret.
+    borrowing func activate(_ name: String?, secret: UnsafeRawBufferPointer, flags: UInt32) -> Int32 {
+        crypt_activate_by_passphrase(
+            raw, name, CRYPT_ANY_SLOT, secret.bindMemory(to: CChar.self).baseAddress, secret.count, flags)
+    }
 }
 
 /// LUKS2 as the lease uses it: one random key of 64 bytes, kept on the card, in one key slot.
@@ -38,6 +79,9 @@ public enum Luks {
         static let aes = Cipher(name: "aes", mode: "xts-plain64", volumeKeyBytes: 64)
         static let adiantum = Cipher(name: "xchacha12,aes", mode: "adiantum-plain64", volumeKeyBytes: 32)
 
+        /// The faster one here, by /proc/cpuinfo.
+        static func ofThisMachine() throws(SystemError) -> Cipher { forProcessor(try Files.read("/proc/cpuinfo", limit: 8 << 20)) }
+
         static func forProcessor(_ cpuinfo: [UInt8]) -> Cipher {
             for line in cpuinfo.split(separator: UInt8(ascii: "\n")) {
                 let text = String(decoding: line, as: UTF8.self)
@@ -51,32 +95,11 @@ public enum Luks {
 
     /// Formats with a fresh volume key and puts the given key into slot 0.
     static func format(_ path: String, key: [UInt8], cipher: Cipher) throws(StorageError) {
-        let device = try CryptDevice(path: path)
         var derivation = crypt_pbkdf_type()
         derivation.iterations = 1_000
         derivation.flags = ccryptsetup_no_benchmark()
-        var result: Int32 = -EINVAL
-        "pbkdf2".withCString { type in
-            "sha256".withCString { hash in
-                Volume.label.withCString { label in
-                    derivation.type = type
-                    derivation.hash = hash
-                    withUnsafePointer(to: derivation) { pbkdf in
-                        var parameters = crypt_params_luks2()
-                        parameters.pbkdf = pbkdf
-                        parameters.label = label
-                        parameters.sector_size = 4_096
-                        result = crypt_format(
-                            device.raw, CRYPT_LUKS2, cipher.name, cipher.mode, nil, nil, cipher.volumeKeyBytes, &parameters)
-                        guard result == 0 else { return }
-                        result = key.withUnsafeBytes {
-                            crypt_keyslot_add_by_volume_key(
-                                device.raw, 0, nil, 0, $0.bindMemory(to: CChar.self).baseAddress, key.count)
-                        }
-                    }
-                }
-            }
-        }
+        let device = try CryptDevice(path: path)
+        let result = key.withUnsafeBytes { device.format(Volume.label, cipher, "pbkdf2", derivation, secret: $0) }
         guard result >= 0 else { throw StorageError(cryptsetup: result, "LUKS2 format of " + path) }
     }
 
@@ -88,29 +111,15 @@ public enum Luks {
 
     /// Opens under /dev/mapper. EPERM where the key is wrong.
     static func open(_ path: String, key: [UInt8], as name: String) throws(StorageError) {
-        let device = try loaded(path)
-        let result = key.withUnsafeBytes {
-            crypt_activate_by_passphrase(
-                device.raw, name, CRYPT_ANY_SLOT, $0.bindMemory(to: CChar.self).baseAddress, key.count,
-                ccryptsetup_allow_discards())
-        }
+        let device = try CryptDevice.loaded(path, called: path)
+        let result = key.withUnsafeBytes { device.activate(name, secret: $0, flags: ccryptsetup_allow_discards()) }
         guard result >= 0 else { throw StorageError(cryptsetup: result, "unlock " + path) }
     }
 
     /// Whether the key opens a slot (nothing is activated).
     static func accepts(_ path: String, key: [UInt8]) throws(StorageError) -> Bool {
-        let device = try loaded(path)
-        let result = key.withUnsafeBytes {
-            crypt_activate_by_passphrase(device.raw, nil, CRYPT_ANY_SLOT, $0.bindMemory(to: CChar.self).baseAddress, key.count, 0)
-        }
-        return result >= 0
-    }
-
-    private static func loaded(_ path: String) throws(StorageError) -> CryptDevice {
-        let device = try CryptDevice(path: path)
-        let result = crypt_load(device.raw, CRYPT_LUKS2, nil)
-        guard result == 0 else { throw StorageError(cryptsetup: result, "LUKS2 header of " + path) }
-        return device
+        let device = try CryptDevice.loaded(path, called: path)
+        return key.withUnsafeBytes { device.activate(nil, secret: $0, flags: 0) } >= 0
     }
 
     /// Whether a volume of this name is open.
@@ -129,14 +138,15 @@ public enum Luks {
 
     /// Destroys every key slot and says where the data begins, in bytes: all before it is header.
     static func destroyKeySlots(_ path: String) throws(StorageError) -> Int64 {
-        let device = try loaded(path)
+        let device = try CryptDevice.loaded(path, called: path)
         for slot in 0..<crypt_keyslot_max(CRYPT_LUKS2) {
             let state = crypt_keyslot_status(device.raw, slot)
             guard state == CRYPT_SLOT_ACTIVE || state == CRYPT_SLOT_ACTIVE_LAST || state == CRYPT_SLOT_UNBOUND else { continue }
             let result = crypt_keyslot_destroy(device.raw, slot)
             guard result == 0 else { throw StorageError(cryptsetup: result, "destroy key slot \(slot)") }
         }
-        return Int64(crypt_get_data_offset(device.raw)) * 512
+        // In sectors. A header may claim any: more than all drives have is as good as the whole drive.
+        return Int64(min(crypt_get_data_offset(device.raw), 1 << 53)) * 512
     }
 
     /// Whether this kernel has device-mapper with dm-crypt, without which nothing can be opened.

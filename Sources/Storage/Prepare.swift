@@ -15,8 +15,8 @@ extension Volume {
                 // The key is on the card before anything is written with it: a power cut in between costs nothing.
                 try Files.replace(keyPath, with: key, mode: 0o600)
             }
-            let cpuinfo = try system { () throws(SystemError) in try Files.read("/proc/cpuinfo", limit: 8 << 20) }
-            try Luks.format(path, key: key, cipher: .forProcessor(cpuinfo))
+            let cipher = try system { () throws(SystemError) in try Luks.Cipher.ofThisMachine() }
+            try Luks.format(path, key: key, cipher: cipher)
             try Luks.open(path, key: key, as: mapperName)
             try makeFileSystem(on: mapperPath)
             try mount(mapperPath)
@@ -51,51 +51,30 @@ extension Volume {
     /// where anything still uses the drive afterwards.
     public func close() throws(StorageError) {
         try vault.closeByForce()
-        for attempt in 0..<20 {
+        func release() { Holders.release(mountPoint) }
+        try retryWhileBusy(20, between: release) { () throws(StorageError) in
             var isLeft = false
             for entry in Mounts.within(mountPoint) where umount2(entry.point, Int32(UMOUNT_NOFOLLOW)) != 0 { isLeft = true }
-            if !isLeft && Mounts.within(mountPoint).isEmpty { break }
-            guard attempt < 19 else { throw StorageError("unmount " + mountPoint + ": still in use", code: EBUSY) }
-            Holders.release(mountPoint)
-            usleep(100_000)
-        }
-        for attempt in 0..<20 {
-            do throws(StorageError) {
-                try Luks.close(mapperName)
-                break
-            } catch {
-                guard error.code == EBUSY, attempt < 19 else { throw error }
-                Holders.release(mountPoint)
-                usleep(100_000)
+            guard !isLeft, Mounts.within(mountPoint).isEmpty else {
+                throw StorageError("unmount " + mountPoint + ": still in use", code: EBUSY)
             }
         }
-        try awaitRelease()
-    }
-
-    /// Unmounting is not the end: a container whose engine has died keeps the file system alive in a namespace of its own, and would go on
-    /// writing. Ends it, and waits until the kernel has let go of the drive.
-    private func awaitRelease() throws(StorageError) {
-        var tries = 0
-        while try isHeld() {
-            guard tries < 50 else { throw StorageError(path + " is still in use by something that is not ours", code: EBUSY) }
-            tries += 1
-            Holders.release(mountPoint)
-            usleep(100_000)
+        try retryWhileBusy(20, between: release) { () throws(StorageError) in try Luks.close(mapperName) }
+        // Unmounting is not the end: a container whose engine has died keeps the file system alive in a namespace of its own, and would go
+        // on writing. It is ended, until the kernel has let go of the drive.
+        try retryWhileBusy(50, between: release) { () throws(StorageError) in
+            guard try !isHeld() else { throw StorageError(path + " is still in use by something that is not ours", code: EBUSY) }
         }
     }
 
-    /// Whether any mount in any namespace, a mapping or a loop device uses the drive. O_EXCL on a block device asks the kernel just that.
+    /// Whether anything still uses the drive; where a file serves as it, whether a loop device does.
     private func isHeld() throws(StorageError) -> Bool {
         guard let status = try system({ () throws(SystemError) in try Files.status(path) }) else { return false }
-        if clinux_is_regular(status.st_mode) { return LoopDevice.isBehindOne(file: path) }
-        do throws(SystemError) { _ = try FileDescriptor.open(path, O_RDONLY | O_EXCL) } catch {
-            guard error.code == EBUSY else { throw StorageError(error) }
-            return true
-        }
-        return false
+        return try clinux_is_regular(status.st_mode) ? LoopDevice.isBehindOne(file: path) : Block.isHeld(path)
     }
 
-    private func makeFileIfNew() throws(StorageError) {
+    /// Makes the file that serves as the drive, where the owner wants one and there is none yet.
+    func makeFileIfNew() throws(StorageError) {
         guard !Files.exists(path) else { return }
         guard let bytes = newFileBytes else { throw StorageError("nothing is at " + path, code: ENOENT) }
         try system { () throws(SystemError) in

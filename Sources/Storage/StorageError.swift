@@ -1,3 +1,4 @@
+import CLinux
 import Platform
 
 /// Why a step on the drive failed: what was tried, and the errno or the words of the program that failed.
@@ -29,6 +30,20 @@ public struct StorageError: Error, Equatable, Sendable {
 /// Runs system calls and turns their errors into this room's.
 func system<Value: ~Copyable>(_ body: () throws(SystemError) -> Value) throws(StorageError) -> Value {
     do throws(SystemError) { return try body() } catch { throw StorageError(error) }
+}
+
+/// Tries up to so many times, ten times a second, for as long as the error is EBUSY; what might help is done between.
+func retryWhileBusy(
+    _ tries: Int, between: () -> Void = {}, _ body: () throws(StorageError) -> Void
+) throws(StorageError) {
+    for _ in 1..<tries {
+        do throws(StorageError) { return try body() } catch {
+            guard error.code == EBUSY else { throw error }
+        }
+        between()
+        usleep(100_000)
+    }
+    try body()
 }
 
 /// Runs a short program; its last words are the error.

@@ -159,9 +159,7 @@ extension Vault {
         if Luks.hasHeader(path) { try storage { () throws(StorageError) in _ = try Luks.destroyKeySlots(path) } }
         try step { () throws(SystemError) in
             let file = try FileDescriptor.open(path, O_WRONLY)
-            let zeros = [UInt8](repeating: 0, count: 1 << 20)
-            for index in 0..<min(16, try file.status().st_size >> 20) { try file.write(zeros, at: Int64(index) << 20) }
-            try file.synchronize()
+            try writeZeros(file, 0..<min(16 << 20, Int64(try file.status().st_size)))
             _ = try Files.remove(path)
         }
     }
@@ -191,11 +189,11 @@ extension Vault {
     }
 
     private func build(_ passphrase: borrowing LockedBytes, owner: UInt32) throws(VaultTrouble) {
-        let cpuinfo = try step { () throws(SystemError) in try Files.read("/proc/cpuinfo", limit: 8 << 20) }
+        let cipher = try step { () throws(SystemError) in try Luks.Cipher.ofThisMachine() }
         let loop = try step { () throws(SystemError) in try LoopDevice(vault: unfinishedPath) }
         let device = loop.path
         do throws(StorageError) {
-            try Luks.formatVault(device, passphrase: passphrase, cipher: .forProcessor(cpuinfo), memoryKiB: Self.memoryKiB())
+            try Luks.formatVault(device, passphrase: passphrase, cipher: cipher, memoryKiB: Self.memoryKiB())
         } catch { throw VaultTrouble(error) }
         try unlock(unfinishedPath, passphrase)
         try storage { () throws(StorageError) in
@@ -233,16 +231,10 @@ extension Vault {
 
     /// The volume's key leaves the kernel. A file system that is not mounted has no users, but udev may look at a new volume for a moment.
     private func lock() throws(VaultTrouble) {
-        for attempt in 0..<30 {
-            do throws(StorageError) {
-                try Luks.close(mapperName)
-                unlink(recordPath)
-                return
-            } catch {
-                guard error.code == EBUSY, attempt < 29 else { throw VaultTrouble(error) }
-                usleep(100_000)
-            }
+        try storage { () throws(StorageError) in
+            try retryWhileBusy(30) { () throws(StorageError) in try Luks.close(mapperName) }
         }
+        unlink(recordPath)
     }
 
     /// What a broken-off `create` left.

@@ -63,22 +63,12 @@ extension Vault {
         // Nobody has ever worked on it since the boot.
         guard Files.exists(lockPath) || isOpen || Luks.isOpen(mapperName) else { return }
         let held = try takeLockByForce()
-        for attempt in 0..<50 where isOpen {
-            if umount2(mountPoint, Int32(UMOUNT_NOFOLLOW)) == 0 { break }
-            guard attempt < 49 else { throw StorageError("unmount " + mountPoint + ": still in use", code: EBUSY) }
-            endUsers()
-            usleep(100_000)
-        }
-        for attempt in 0..<50 {
-            do throws(StorageError) {
-                try Luks.close(mapperName)
-                break
-            } catch {
-                guard error.code == EBUSY, attempt < 49 else { throw error }
-                endUsers()
-                usleep(100_000)
+        try retryWhileBusy(50, between: endUsers) { () throws(StorageError) in
+            guard !isOpen || umount2(mountPoint, Int32(UMOUNT_NOFOLLOW)) == 0 else {
+                throw StorageError("unmount " + mountPoint + ": still in use", code: EBUSY)
             }
         }
+        try retryWhileBusy(50, between: endUsers) { () throws(StorageError) in try Luks.close(mapperName) }
         unlink(recordPath)
         _ = held.raw
     }

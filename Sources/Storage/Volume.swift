@@ -86,9 +86,7 @@ struct LoopDevice: ~Copyable {
 
     /// Whether a loop device has this file behind it, whoever made it (sysfs, loop/backing_file).
     static func isBehindOne(file: String) -> Bool {
-        guard let resolved = realpath(file, nil) else { return false }
-        defer { free(resolved) }
-        let name = Array(String(cString: resolved).utf8)
+        let name = Array(Files.resolved(file).utf8)
         for device in Files.names(in: "/sys/block") where device.utf8.starts(with: "loop".utf8) {
             guard let backing = try? Files.read("/sys/block/" + device + "/loop/backing_file", limit: 8_192) else { continue }
             if backing.elementsEqual(name + [UInt8(ascii: "\n")]) { return true }

@@ -66,7 +66,7 @@ public final class WebServer {
         ]
         while true {
             let due = cmicrohttpd_wait(daemon)
-            let wait = due < 0 ? tickMilliseconds : min(Int(due), tickMilliseconds)
+            let wait = due < 0 ? tickMilliseconds : Int(min(due, Int64(tickMilliseconds)))
             guard poll(&descriptors, 2, Int32(wait)) >= 0 || clinux_errno() == EINTR else { throw .last("poll") }
             if descriptors[1].revents != 0 { return clinux_read_signal(signals) }
             round(daemon)

@@ -32,7 +32,7 @@ enum Selftest {
         [
             ("time_t and off_t have 64 bits", sizes), ("JSON", json), ("journal on a file", journal), ("lifecycle", lifecycle),
             ("seal", seal), ("vault's messages", vaultMessages), ("LUKS2 header on a file", header),
-            ("disks through udev", disks), ("the lamp's table", lampTable),
+            ("disks through udev", disks), ("erasing 16 GiB", largeDrive), ("the lamp's table", lampTable),
         ]
     }
 
@@ -146,6 +146,12 @@ enum Selftest {
                 return request.verb == .open && request.passphrase.equals(passphrase) ? nil : "came back different"
             } catch { return error.message }
         } catch { return error.message }
+    }
+
+    private static func largeDrive() -> String? {
+        withFolder { folder throws(SystemError) in
+            do throws(StorageError) { return try Volume.selftest(in: folder) } catch { return error.message }
+        }
     }
 
     private static func header() -> String? {

@@ -78,6 +78,21 @@ def test_a_killed_engine_comes_back(house, device, access):
     must_be_whole(house, device, access)
 
 
+def test_an_engine_that_hangs_is_ended_and_comes_back(house, device, access):
+    """SIGSTOP of dockerd: it is alive and answers nobody. It is noticed with a check-in, and the container goes on under another dockerd."""
+    session, container, engine = house.session(access), device.container(), device.engine_pid()
+    since = len(device.text())
+    os.kill(engine, signal.SIGSTOP)
+    assert "does not answer" in device.wait_event("engine.down", since=since)
+    session.must_go_on()
+    device.wait_event("engine.up", since=since)
+    wait_for("the engine to answer", device.container, 30)
+    assert device.engine_pid() != engine and not os.path.exists(f"/proc/{engine}")
+    assert (device.container()["Id"], device.container_pid()) == (container["Id"], container["State"]["Pid"])
+    session.must_go_on()
+    must_be_whole(house, device, access)
+
+
 SERVICE = """[Unit]
 Description=what the renter installed
 [Service]
@@ -123,6 +138,25 @@ def test_a_killed_tunnel_server_is_told_and_found_again(house, device, access):
     wait_for("the market to hear it", lambda: house.row(device)["tunnel"] == "down", 20)
     assert device.status()["state"] == "leased" and not try_login(access)
     house.sshd.start()
+    device.wait_event("tunnel.up", since=since)
+    must_be_whole(house, device, access)
+    assert house.row(device)["sshPort"] == access["sshPort"]
+
+
+def test_a_tunnel_server_that_hangs_is_told_and_found_again(house, device, access):
+    """The tunnel server's host freezes and thaws (a paused VM): no connection ends by itself. ssh asks every 30 s and gives up after the
+    third silence; the tunnel stands again, on the same ports, when the server is back."""
+    since = len(device.text())
+    frozen = [house.sshd.process.pid, *house.sshd.sessions()]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        device.wait_event("tunnel.down", since=since, seconds=150)
+        wait_for("the market to hear it", lambda: house.row(device)["tunnel"] == "down", 20)
+        assert device.status()["state"] == "leased"
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
     device.wait_event("tunnel.up", since=since)
     must_be_whole(house, device, access)
     assert house.row(device)["sshPort"] == access["sshPort"]
@@ -177,6 +211,21 @@ def test_an_end_without_an_engine(house, device, access, bystander):
     device.wait_event("lease.erased", 2, seconds=60)
     assert not os.path.exists(f"/proc/{container}") and raw_count(device.drive, MARKER) == 0
     assert bystander.poll() is None and str(device.mount) not in child_text(bystander.pid, "mountinfo")
+    device.wait_until("offered")
+    names = [comm(pid) for pid in pids_naming(str(device.run_folder))]
+    assert (names.count("dockerd"), names.count("docker-init")) == (1, 1), names
+
+
+def test_an_end_with_an_engine_that_hangs(house, device):
+    """The lease ends while dockerd is alive and answers nobody: it is ended after a while, with the container, and all goes on as ever."""
+    access = house.rent(device, "1h")
+    leave_marker(device, access, MARKER)
+    container, engine = device.container_pid(), device.engine_pid()
+    erased = len(device.events("lease.erased"))
+    os.kill(engine, signal.SIGSTOP)
+    house.market.command("end", device.label)
+    device.wait_event("lease.erased", erased + 1, seconds=90)
+    assert not os.path.exists(f"/proc/{container}") and not os.path.exists(f"/proc/{engine}") and raw_count(device.drive, MARKER) == 0
     device.wait_until("offered")
     names = [comm(pid) for pid in pids_naming(str(device.run_folder))]
     assert (names.count("dockerd"), names.count("docker-init")) == (1, 1), names
