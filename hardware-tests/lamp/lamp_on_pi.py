@@ -202,15 +202,24 @@ def on_the_board(pi):
             until(lambda: trigger() == "none", 5)
             must_stay(pi, LED, False)
 
-    @check("its former trigger has it again; one that a killed governor left behind does not")
+    @check("its former trigger has it again")
     def _():
-        for before, after in (("timer", "none"), ("default-on", "default-on")):
-            if pi.run(f"echo {before} > /sys/class/leds/ACT/trigger")[0] != 0:
-                continue
-            with Lamp(pi, {"led": "ACT"}, "lamp show steady"):
-                until(lambda: trigger() == "none" and pi.is_high(LED))
-            until(lambda after=after: trigger() == after)
+        assert pi.run("echo heartbeat > /sys/class/leds/ACT/trigger")[0] == 0
+        with Lamp(pi, {"led": "ACT"}, "lamp show steady"):
+            until(lambda: trigger() == "none" and pi.is_high(LED))
+            must_stay(pi, LED, True)
+        until(lambda: trigger() == "heartbeat")
         pi.run("echo none > /sys/class/leds/ACT/trigger")
+
+    @check("kill -9 of both at once: the kernel blinks on, which the next governor ends")
+    def _():
+        with Lamp(pi, {"led": "ACT"}, "lamp show slow") as lamp:
+            until(lambda: trigger() == "pattern")
+            pi.run("kill -9 %d %d" % lamp.pids())
+            must_beat(pi, LED, "slow")
+        with Lamp(pi, {"led": "ACT"}, "lamp show steady"):
+            until(lambda: trigger() == "none" and pi.is_high(LED))
+        until(lambda: not pi.is_high(LED) and trigger() == "none")
 
     @check("both at once show the same")
     def _():
