@@ -50,9 +50,9 @@ test: ## unit tests, and integration tests on real parts
 	@Tests/run
 
 .PHONY: bench-vm
-bench-vm: ## all hardware tests on virtual machines: drives, USB, 300 power cuts (hours)
+bench-vm: ## all hardware tests on virtual machines: drives, USB, lamp, 300 power cuts (hours)
 	@board/host/needs --toolchain
-	@board/host/needs build run test rig vm
+	@board/host/needs build run test rig vm embedded pi
 	@$(MAKE) --no-print-directory build
 	SUBLET_LONG=1 SUBLET_CUTS=300 bats --tap --recursive hardware-tests
 

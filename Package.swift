@@ -42,7 +42,7 @@ let package = Package(
     ],
     targets: [
         door("CLinux"), door("CJSON"), door("CCrypto"), door("CCurl"), door("CCryptsetup"), door("CMicrohttpd"), door("CSQLite"),
-        door("CUdev"),
+        door("CUdev"), door("CGpiod"),
 
         room("Platform", ["CLinux"]),
         room("JSON", ["CJSON"], links: ["json-c"]),
@@ -58,14 +58,14 @@ let package = Package(
             "Storage", ["CCryptsetup", "CLinux", "CUdev", "Platform", "Protocol", "VaultProtocol"], links: ["cryptsetup", "udev"]),
         room("Engine", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
         room("Fence", ["Platform"]),
+        room("Lamp", ["CGpiod", "CLinux", "EventLoop", "Platform"], links: ["gpiod"]),
         room("Tunnel", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
         room("MarketClient", ["Crypto", "EventLoop", "JSON", "Platform", "Protocol"]),
         program(
             "governor",
             [
-                "CLinux", "Commands", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "MarketClient", "Platform",
-                "Protocol",
-                "Storage", "Tunnel", "VaultProtocol",
+                "CLinux", "Commands", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "Lamp", "MarketClient",
+                "Platform", "Protocol", "Storage", "Tunnel", "VaultProtocol",
             ]),
 
         room("MarketCore", ["Crypto", "JSON", "Protocol"]),
@@ -82,6 +82,7 @@ let package = Package(
         tests("Protocol", ["Protocol", "JSON"]),
         tests("VaultProtocol", ["Platform", "VaultProtocol"]),
         tests("Storage", ["Platform", "Storage"]),
+        tests("Lamp", ["Lamp", "Platform"]),
         tests("GovernorCore", ["Platform", "GovernorCore", "JSON", "Protocol"]),
         tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol", "Simulator"]),
         tests("Simulator", ["Simulator"]),

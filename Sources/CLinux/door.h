@@ -199,6 +199,34 @@ static inline int clinux_spawn(pid_t *pid, const char *path, char *const argumen
     return code;
 }
 
+/// Two ends of a connection that keeps messages apart and says at once when the other end is gone (AF_UNIX, SOCK_SEQPACKET).
+static inline int clinux_message_pair(int *one, int *other) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return -1;
+    *one = ends[0];
+    *other = ends[1];
+    return 0;
+}
+static inline ssize_t clinux_send_message(int fd, const void *bytes, size_t count) {
+    return send(fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+/// fork(2), for a program with one thread: the child has `kept` and standard error open and nothing else, goes by another name, and no
+/// signal to the whole group ends it: it is to see how its parent ends.
+static inline pid_t clinux_fork_keeping(int kept, const char *name) {
+    pid_t pid = fork();
+    if (pid != 0) return pid;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    dup2(null, 0);
+    dup2(null, 1);
+    if (kept > 3) close_range(3, (unsigned)kept - 1, 0);
+    close_range((unsigned)kept + 1, ~0U, 0);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    prctl(PR_SET_NAME, name, 0, 0, 0);
+    return 0;
+}
+
 /// A non-blocking TCP connect to an IPv4 address in dotted form; the descriptor, or -1. It becomes readable when the other side greets.
 static inline int clinux_connect(const char *address, unsigned short port) {
     struct sockaddr_in to;

@@ -30,6 +30,9 @@ public enum LampPattern: String, CaseIterable, Sendable {
         }
     }
 
+    /// Its place in the table, from 0.
+    public var number: Int { Self.allCases.firstIndex(of: self) ?? 0 }
+
     /// How long it is lit and dark in turn, in milliseconds, lit first; then from the start again.
     public var beat: [Int] {
         switch self {

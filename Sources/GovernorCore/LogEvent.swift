@@ -42,6 +42,8 @@ public enum LogEvent: Int, CaseIterable, Sendable {
     case vaultRefused = 1802
     case vaultClosed = 1803
     case vaultFailed = 1804
+    case lampFailed = 1851
+    case lampMended = 1852
     case step = 1901
 
     /// The name in the log line.
@@ -89,9 +91,14 @@ public enum LogEvent: Int, CaseIterable, Sendable {
         case .vaultRefused: "vault.refused"
         case .vaultClosed: "vault.closed"
         case .vaultFailed: "vault.failed"
+        case .lampFailed: "lamp.failed"
+        case .lampMended: "lamp.mended"
         case .step: "step.done"
         }
     }
+
+    /// Whether something is out of order until somebody mends it; no lease depends on it.
+    public var isError: Bool { self == .configurationBad || self == .lampFailed }
 
     /// Whether an operator should look.
     public var isTrouble: Bool {
@@ -99,7 +106,7 @@ public enum LogEvent: Int, CaseIterable, Sendable {
         case .configurationBad, .journalFailed, .journalUnreadable, .driveForeign, .registrationFailed, .registrationUseless,
             .checkInFailed, .answerRefused, .clockDoubted, .storageFailed, .storageUnencrypted, .engineDown, .containerDown, .tunnelDown,
             .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone, .driveFailing, .driveOwed, .vaultRefused,
-            .vaultFailed:
+            .vaultFailed, .lampFailed:
             true
         default: false
         }

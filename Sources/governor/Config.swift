@@ -1,6 +1,7 @@
 import CLinux
 import Fence
 import JSON
+import Lamp
 import Platform
 import Protocol
 import Storage
@@ -49,24 +50,27 @@ struct Config: Equatable {
     var drive: Drive
     var limits: Limits
     var network: Network
+    /// Where the lamp is.
+    var lamp: LampPlan
 
     /// The longest file that is read, in bytes.
     static let limit = 65_536
 
     /// Reads the file. The error is one line that names the key and what was expected.
-    static func read(_ path: String) throws(JSONError) -> Config {
-        var bytes: [UInt8]
+    static func read(_ path: String, _ board: Board) throws(JSONError) -> Config {
+        let bytes: [UInt8]
         do throws(SystemError) { bytes = try Files.read(path, limit: limit) } catch {
             let found = error.code == EFBIG ? "more than \(limit) bytes" : errnoText(error.code)
             throw JSONError("", expected: "a readable file of at most \(limit) bytes", found: found)
         }
-        // Windows editors put a byte order mark in front.
-        if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
-        return try Config(try JSON.parse(bytes))
+        return try Config(try JSON.parse(withoutMark(bytes)), board)
     }
 
+    /// Windows editors put a byte order mark in front.
+    static func withoutMark(_ bytes: [UInt8]) -> [UInt8] { bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? Array(bytes.dropFirst(3)) : bytes }
+
     /// Reads the value strictly.
-    init(_ json: JSON) throws(JSONError) {
+    init(_ json: JSON, _ board: Board) throws(JSONError) {
         var reader = try ObjectReader(json)
         server = try Self.server(&reader)
         let id = try reader.string("deviceId", 1...64)
@@ -84,6 +88,7 @@ struct Config: Equatable {
         drive = try Drive(try reader.optionalObject("storage"))
         limits = try Limits(try reader.optionalObject("limits"))
         network = try Network(try reader.optionalObject("network"))
+        lamp = try Self.lamp(try reader.optionalObject("lamp"), board)
         try reader.finish()
     }
 

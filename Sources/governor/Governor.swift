@@ -32,6 +32,8 @@ let version = "0.1.0"
                 try Options(
                     rest, valued: Layout.options + ["--drive", "--diskseq"], plain: ["--json", "--yes", "--probe"], words: ["STEP"],
                     maybe: ["DEV"]))
+        case "lamp":
+            try LampCommand.run(try Options(rest, valued: Layout.options + ["--seconds"], plain: ["--json"], maybe: ["STEP", "PATTERN"]))
         case "selftest": try Selftest.run(try Options(rest, valued: Layout.options, plain: ["--offline"]))
         case let word?: throw CommandFailure(.usage, "unknown command \"" + word + "\"; see governor --help")
         case nil: throw CommandFailure(.usage, "expected a command; see governor --help")
@@ -51,6 +53,9 @@ let version = "0.1.0"
           storage open|close [DEV]  unlock and mount, unmount and lock
           storage erase [DEV]       destroy what is on it and verify that (asks first); --probe: find out first whether it lies about its size
           storage verify [DEV]      check that nothing is left on it, as after an erase; changes nothing
+          lamp                what the lamp says, pattern by pattern, and where the lamp is
+          lamp test           show one after the other, each for --seconds 5, and say what it means
+          lamp show PATTERN   show one until INT or TERM, or for --seconds N
           selftest [--offline]  check this program and this machine
 
         options
@@ -58,6 +63,7 @@ let version = "0.1.0"
           --state DIR     kept for ever           (SUBLET_STATE, /var/lib/sublet)
           --run DIR       gone at a reboot        (SUBLET_RUN, /run/sublet)
           --base FILE     the renter's base image (SUBLET_BASE, /usr/lib/sublet/base.tar)
+          --board FILE    the board's facts       (SUBLET_BOARD, /usr/lib/sublet/board)
           --drive ID      only if DEV is still the drive of this identity, or, with --diskseq N,
                           the one that came as the Nth of this boot and is known by it
           --yes           do not ask              --json  for programs

@@ -17,9 +17,11 @@ struct Layout {
     var runFolder = "/run/sublet"
     /// The renter's base image, a tar.
     var baseImage = "/usr/lib/sublet/base.tar"
+    /// The board's facts.
+    var boardPath = "/usr/lib/sublet/board"
 
     /// The options that name the places.
-    static let options = ["--config", "--state", "--run", "--base"]
+    static let options = ["--config", "--state", "--run", "--base", "--board"]
 
     /// The places from options, else the environment, else the usual ones.
     init(_ options: Options) {
@@ -27,14 +29,17 @@ struct Layout {
         stateFolder = options.optional("--state") ?? Invocation.environment("SUBLET_STATE") ?? stateFolder
         runFolder = options.optional("--run") ?? Invocation.environment("SUBLET_RUN") ?? runFolder
         baseImage = options.optional("--base") ?? Invocation.environment("SUBLET_BASE") ?? baseImage
+        boardPath = options.optional("--board") ?? Invocation.environment("SUBLET_BOARD") ?? boardPath
     }
 
     /// The same places for a child of this program.
-    var arguments: [String] { ["--config", configPath, "--state", stateFolder, "--run", runFolder, "--base", baseImage] }
+    var arguments: [String] {
+        ["--config", configPath, "--state", stateFolder, "--run", runFolder, "--base", baseImage, "--board", boardPath]
+    }
 
     /// Reads the owner's file; where it is wrong, one line says which key and what was expected.
     func config() throws(CommandFailure) -> Config {
-        do throws(JSONError) { return try Config.read(configPath) } catch {
+        do throws(JSONError) { return try Config.read(configPath, Board.read(boardPath)) } catch {
             throw CommandFailure(.configuration, configPath + ": " + error.message)
         }
     }

@@ -14,14 +14,15 @@ import Tunnel
 enum RunCommand {
     static func run(_ options: Options) throws(CommandFailure) {
         let layout = Layout(options)
-        let config = try layout.config()
+        let log = Log(threshold: options.has("--debug") ? .debug : .info)
+        guard let config = try Misconfigured.wait(layout, log) else { return }
         try Needs.check(layout, config)
         let lock = try takeLock(layout)
-        try serve(layout, config, Log(threshold: options.has("--debug") ? .debug : .info))
+        try serve(layout, config, log)
         _ = lock.raw
     }
 
-    private static func takeLock(_ layout: Layout) throws(CommandFailure) -> FileDescriptor {
+    static func takeLock(_ layout: Layout) throws(CommandFailure) -> FileDescriptor {
         do throws(SystemError) {
             try Files.makeFolder(layout.runFolder, mode: 0o711)
             try Files.makeFolder(layout.stateFolder, mode: 0o700)
@@ -50,6 +51,7 @@ enum RunCommand {
                 loop.stop()
             }
             shell.start()
+            defer { shell.end() }
             try loop.run()
         } catch { throw CommandFailure(.failed, error.message) }
     }

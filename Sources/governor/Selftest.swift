@@ -32,7 +32,7 @@ enum Selftest {
         [
             ("time_t and off_t have 64 bits", sizes), ("JSON", json), ("journal on a file", journal), ("lifecycle", lifecycle),
             ("seal", seal), ("vault's messages", vaultMessages), ("LUKS2 header on a file", header),
-            ("disks through udev", disks), ("erasing 16 GiB", largeDrive),
+            ("disks through udev", disks), ("erasing 16 GiB", largeDrive), ("the lamp's table", lampTable),
         ]
     }
 
@@ -105,6 +105,27 @@ enum Selftest {
             return "a clean drive is not offered"
         }
         return core.handle(.leaseDrawn(lease), at: now).contains(.register(lease)) ? nil : "it does not register"
+    }
+
+    /// A list literal that the linker took for another one was here once.
+    private static func lampTable() -> String? {
+        let beats = LampPattern.allCases.map { $0.beat }
+        for pattern in LampPattern.allCases {
+            let lit = beats[pattern.number].enumerated().filter { $0.offset % 2 == 0 }.map { $0.element }
+            let wanted =
+                switch pattern {
+                case .dark: [0]
+                case .steady: [1000]
+                case .slow: [500]
+                case .fast: [125]
+                case .two: [200, 200]
+                case .three: [200, 200, 200]
+                case .four: [200, 200, 200, 200]
+                case .sos: [150, 150, 150, 450, 450, 450, 150, 150, 150]
+                }
+            guard lit == wanted else { return pattern.rawValue + " is lit for other times" }
+        }
+        return nil
     }
 
     private static func seal() -> String? {

@@ -4,6 +4,7 @@ import EventLoop
 import Fence
 import GovernorCore
 import JSON
+import Lamp
 import MarketClient
 import Platform
 import Protocol
@@ -38,6 +39,7 @@ final class Shell {
     /// What long work is at, for the status.
     var progress: Progress?
     private(set) var drives: Drives?
+    private(set) var lamp: Keeper?
 
     init(loop: EventLoop, layout: Layout, config: Config, journal: Journal, tunnelKey: String, log: Log) throws(SystemError) {
         self.loop = loop
@@ -68,6 +70,10 @@ final class Shell {
 
     /// Tells the core that the program runs, and looks for the drive.
     func start() {
+        lamp = Lamps.keeper(loop, config.lamp) { [self] note in
+            write(note)
+            publish()
+        }
         feed(.started)
         drives?.start { [self] in
             Drives.Needs(claims: core.journal.claims, quarantined: core.journal.quarantined, isInUse: usesDrive)
@@ -159,7 +165,7 @@ final class Shell {
         var fields: [LogField] = []
         if let lease = core.tenancy?.lease ?? core.journal.lease { fields.append(LogField("lease", lease.text)) }
         fields += note.fields.map { LogField($0.key, $0.value) }
-        log.write(note.event.isTrouble ? .warning : .info, id: note.event.rawValue, note.event.name, fields)
+        log.write(note.event.level, id: note.event.rawValue, note.event.name, fields)
     }
 
     private func drawLease() {
@@ -363,8 +369,12 @@ final class Shell {
         }
     }
 
-    /// Writes the status for `governor status`; in RAM, so it costs the card nothing.
+    /// Makes the lamp dark; the lease goes on.
+    func end() { lamp?.end() }
+
+    /// Shows the state by the lamp, and writes it for `governor status`; in RAM, so it costs the card nothing.
     func publish() {
+        lamp?.show(core.lamp.number)
         let status = Status(shell: self).json.encoded()
         do throws(SystemError) { try Files.publish(layout.statusPath, status) } catch {
             log.write(.debug, id: 0, "status.failed", [LogField("reason", error.message)])

@@ -2,6 +2,7 @@ import Commands
 import EventLoop
 import GovernorCore
 import JSON
+import Lamp
 import Platform
 import Protocol
 import Storage
@@ -41,6 +42,7 @@ struct Status {
             }
             members.append(.init("owed", .array(owed)))
         }
+        add("lampFault", shell.lamp?.trouble)
         if let progress = shell.progress {
             var inner: [JSON.Member] = [.init("step", .string(progress.step)), .init("percent", .integer(progress.percent))]
             if let rate = progress.rate {
@@ -102,6 +104,7 @@ enum StatusCommand {
         }
         show("state", text("state"))
         show("lamp", text("lamp").map { $0 + " (" + (text("lampMeaning") ?? "") + ")" })
+        show("no lamp", text("lampFault"))
         show("lease", text("lease"))
         show("expires", json["expires"]?.whole.map { utcText($0) })
         show("drive", text("drive").map { $0 + (text("drivePath").map { " (" + $0 + ")" } ?? "") } ?? text("driveReason"))

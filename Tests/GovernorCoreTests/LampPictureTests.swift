@@ -14,9 +14,20 @@ import Testing
         #expect(try String(contentsOf: file, encoding: .utf8) == LampPicture.svg(), "run make lamp")
     }
 
-    @Test(arguments: LampPattern.allCases) func `the README tells every pattern in the table's words`(pattern: LampPattern) throws {
-        let text = try String(contentsOf: Self.root.appending(path: "README.md"), encoding: .utf8)
-        #expect(text.contains("| \(pattern.look) | \(pattern.meaning) |"))
+    private static func lines(_ path: String) throws -> [String] {
+        try String(contentsOf: root.appending(path: path), encoding: .utf8).components(separatedBy: "\n")
+    }
+
+    @Test(arguments: ["README.md", "docs/lamp.md"]) func `the documents have the table, word for word and in its order`(path: String) throws
+    {
+        let rows = try Self.lines(path).drop { $0 != "| lamp | meaning |" }.dropFirst(2).prefix { $0.hasPrefix("| ") }
+        #expect(Array(rows) == LampPattern.allCases.map { "| \($0.look) | \($0.meaning) |" })
+    }
+
+    @Test(arguments: LampTests.table) func `docs/lamp.md says what each state shows`(stand: Stand, pattern: LampPattern) throws {
+        let word = Device.at(stand).life.word
+        let rows = try Self.lines("docs/lamp.md").filter { $0.hasPrefix("| `\(word)`") }
+        #expect(rows.contains { $0.hasSuffix(" | \(pattern.look) |") }, "\(word) shows \(pattern.look)")
     }
 
     @Test(arguments: LampPattern.allCases) func `a beat is lit and dark in turn, and no flash is too short to see`(pattern: LampPattern) {

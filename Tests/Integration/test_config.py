@@ -89,6 +89,14 @@ BAD = {
     "a bridge with a slash": (text(changed(network__bridge="../x")), ["network.bridge", "a lower-case letter"]),
     "a network of 256": (text(changed(network__subnet="10.0.0.0/24")), ["network.subnet", "four addresses"]),
     "a network between two": (text(changed(network__subnet="10.0.0.1/30")), ["network.subnet", "four addresses"]),
+    "a lamp in words": (text(changed(lamp="ACT")), ["lamp", "expected an object", "a string"]),
+    "a lamp of another kind": (text(changed(lamp={"colour": "red"})), ["lamp.colour", "expected no such key"]),
+    "an LED with a path": (text(changed(lamp={"led": "../sda"})), ["lamp.led", "a name in /sys/class/leds"]),
+    "a line without a number": (text(changed(lamp={"gpio": {"chip": "x"}})), ["lamp.gpio.line", "a whole number from 0", "nothing"]),
+    "a line in words": (text(changed(lamp={"gpio": {"chip": "x", "line": "17"}})), ["lamp.gpio.line", "a whole number from 0", "a string"]),
+    "a line that no chip has": (text(changed(lamp={"gpio": {"chip": "x", "line": 70000}})), ["lamp.gpio.line", "70000"]),
+    "a line of no chip": (text(changed(lamp={"gpio": {"line": 17}})), ["lamp.gpio.chip", "the label of a GPIO chip"]),
+    "low in words": (text(changed(lamp={"gpio": {"chip": "x", "line": 1, "activeLow": "yes"}})), ["lamp.gpio.activeLow", "true or false"]),
     "another fence": (text(changed(network__fence="barbed wire")), ["network.fence", "\"nftables\" \"none\"", "barbed wire"]),
 }
 

@@ -51,7 +51,13 @@ def watch():
 
 @pytest.fixture(scope="module")
 def device(watch, house):
-    return house.offered()
+    """Its lamp is not there, which no lease may wait for."""
+    device = house.device("pi")
+    device.config["lamp"] = {"gpio": {"chip": "no-such-chip", "line": 5}, "led": "no-such-led"}
+    device.write_config()
+    device.start()
+    device.wait_until("offered")
+    return device
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +91,15 @@ def test_the_device_is_offered_only_after_an_erase(house, device):
     assert (row["state"], row["tunnel"], row["encryption"], row["lease"]) == ("offered", "up", "none", status["lease"])
     # Without encryption it says so loudly.
     assert device.events("storage.unencrypted")
+
+
+def test_a_lamp_that_is_not_there_is_an_error_that_stops_nothing(device):
+    """One line in the log, not one for each try; the status says it too."""
+    (line,) = device.events("lamp.failed")
+    fault = device.status()["lampFault"]
+    for words in ("line 5 of the GPIO chip no-such-chip, for no chip has this label", "no LED is named no-such-led"):
+        assert words in line and words in fault
+    assert " level=error " in line
 
 
 def test_the_renter_logs_in_through_the_tunnel(house, device, first):

@@ -1,0 +1,148 @@
+"""A virtual Raspberry Pi 3 (QEMU) with our programs in it, and a look at its GPIO lines from outside: from the chip's registers."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+HERE = pathlib.Path(__file__).parent
+PROJECT = HERE.parent.parent
+BOARD = "pi-arm64"
+GPIO = 0x3F200000  # the chip's registers, as the processor sees them
+GPLEV0 = GPIO + 0x34
+
+
+def needed(program, libraries):
+    """The program's shared libraries and theirs, as paths in the folder."""
+    found, left = {}, [program]
+    while left:
+        for line in subprocess.run(["readelf", "-d", left.pop()], capture_output=True, text=True, check=True).stdout.splitlines():
+            name = re.search(r"\(NEEDED\).*\[(.*)\]", line)
+            if name and name[1] not in found:
+                found[name[1]] = libraries / name[1]
+                left.append(found[name[1]])
+    return found.values()
+
+
+class Pi:
+    """Boots with `files` (a path in the guest for each on the host); a context that ends the machine."""
+
+    def __init__(self, files):
+        self.files = files
+
+    def __enter__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sublet-pi."))
+        try:
+            self.boot()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if hasattr(self, "machine"):
+            self.machine.kill()
+            self.machine.wait()
+        shutil.rmtree(self.folder)
+
+    def boot(self):
+        root = pathlib.Path(subprocess.run([HERE / "root"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
+        self.make_initrd(root)
+        words = ["console=ttyS1,115200", "quiet", "rdinit=/init"]
+        self.machine = subprocess.Popen(
+            ["qemu-system-aarch64", "-M", "raspi3b", "-display", "none", "-kernel", root / "kernel", "-dtb", root / "dtb"]
+            + ["-initrd", self.folder / "initrd", "-append", " ".join(words), "-serial", "null", "-serial", "stdio", "-monitor", "none"]
+            + ["-qmp", f"unix:{self.folder}/qmp,server=on,wait=off", "-no-reboot"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        self.said = b""
+        self.news = threading.Condition()
+        threading.Thread(target=self.listen, daemon=True).start()
+        self.await_text(b"the Pi is up", 600)
+        self.qmp = socket.socket(socket.AF_UNIX)
+        self.qmp.connect(str(self.folder / "qmp"))
+        self.answers = self.qmp.makefile()
+        self.answers.readline()
+        self.order("qmp_capabilities")
+        self.run("true")  # takes the shell's greeting along
+
+    def make_initrd(self, root):
+        tree = self.folder / "tree"
+        for name in ("bin", "lib", "proc", "sys", "dev", "run", "tmp"):
+            (tree / name).mkdir(parents=True)
+        shutil.copy(root / "busybox", tree / "bin/busybox")
+        for applet in "sh mount insmod stty setsid sleep kill cat echo grep ls pidof mkdir rm ps true".split():
+            (tree / "bin" / applet).symlink_to("busybox")
+        shutil.copytree(root / "modules", tree / "modules")
+        shutil.copy(HERE / "guest-init", tree / "init")
+        sysroot = pathlib.Path(subprocess.run([PROJECT / "board/sysroot", BOARD], stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
+        for name, source in self.files.items():
+            target = tree / name.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+            if pathlib.Path(source).read_bytes()[:4] == b"\x7fELF":
+                target.chmod(0o755)
+                for library in needed(source, sysroot / "usr/lib/aarch64-linux-gnu"):
+                    shutil.copy(library.resolve(), tree / "lib" / library.name)
+        with open(self.folder / "initrd", "wb") as out:
+            names = subprocess.run(["find", "."], cwd=tree, stdout=subprocess.PIPE, check=True).stdout
+            subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=tree, input=names, stdout=out, check=True)
+        shutil.rmtree(tree)
+
+    def listen(self):
+        while part := os.read(self.machine.stdout.fileno(), 65536):
+            with self.news:
+                self.said += part
+                self.news.notify_all()
+
+    def await_text(self, text, seconds):
+        """What was said up to and without a text, which is taken."""
+        with self.news:
+            if not self.news.wait_for(lambda: text in self.said or self.machine.poll() is not None, seconds) or text not in self.said:
+                raise TimeoutError(f"{text!r} did not come; the last words: {self.said[-2000:].decode(errors='replace')}")
+            before, _, self.said = self.said.partition(text)
+            return before
+
+    def run(self, line, seconds=120):
+        """Runs a line in the guest's shell; its exit status and what it printed."""
+        self.machine.stdin.write(f"{line}\nstatus=$?; echo; echo end-$status-end\n".encode())
+        self.machine.stdin.flush()
+        printed = self.await_text(b"\nend-", seconds)
+        return int(self.await_text(b"-end\n", seconds)), printed.decode(errors="replace").strip()
+
+    def order(self, name, **arguments):
+        self.qmp.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+        while True:
+            answer = json.loads(self.answers.readline())
+            if "return" in answer or "error" in answer:
+                return answer["return"]
+
+    def register(self, address):
+        text = self.order("human-monitor-command", **{"command-line": f"xp /1wx {address:#x}"})
+        return int(text.split(":")[1], 16)
+
+    def is_high(self, line):
+        """The level of a line, from the chip's register."""
+        return bool(self.register(GPLEV0) >> line & 1)
+
+    def is_output(self, line):
+        """Whether the chip drives the line."""
+        return self.register(GPIO + line // 10 * 4) >> line % 10 * 3 & 7 == 1
+
+    def watch(self, line, seconds):
+        """How long the line was high and low in turn, in seconds: (level, length); the first and last are cut off."""
+        runs, began, level = [], time.monotonic(), self.is_high(line)
+        end = since = began
+        while end < began + seconds:
+            time.sleep(0.005)
+            now, end = self.is_high(line), time.monotonic()
+            if now != level:
+                runs.append((level, end - since))
+                level, since = now, end
+        return runs[1:] if runs else [(level, seconds)]
