@@ -86,6 +86,7 @@ extension Device {
     private func endServices() {
         engineRound += 1
         tunnelRound += 1
+        isEngineWatched = false
         wantedTarget = nil
         enqueue(takes: universe.chance.of(10...500)) { [self] in
             universe.tunnels.close(connection)

@@ -6,6 +6,7 @@ import Protocol
 extension Device {
     func startContainer(_ lease: LeaseID) {
         engineRound += 1
+        isEngineWatched = true
         bringUp(lease, engineRound)
     }
 
@@ -29,6 +30,8 @@ extension Device {
     func endContainer() {
         guard let lease = container, life != nil else { return }
         container = nil
+        // A governor that has not taken the engine over does not hear of it.
+        guard isEngineWatched else { return }
         engineRound += 1
         feed(.containerDown("it ended"))
         let round = engineRound
@@ -112,7 +115,7 @@ extension Device {
             case .checkedIn(let answer):
                 let of = program
                 feed(.checkedIn(answer))
-                if of == program, card.journal?.stage == .live { universe.promises.heard(answer.terms) }
+                if of == program, card.journal?.stage == .live { universe.promises.heard(answer.terms, at: universe.time) }
                 sendReceipts()
             case .refused(let refusal) where refusal.code == .notFound: feed(.leaseUnknown(refusal.time))
             case .refused(let refusal): feed(.checkInFailed(refusal.message))

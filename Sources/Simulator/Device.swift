@@ -45,6 +45,8 @@ final class Device {
     /// Counts the drives that went away.
     var plugs = 0
     var engineRound = 0
+    /// Whether this governor keeps the container up.
+    var isEngineWatched = false
     var tunnelRound = 0
 
     init(_ universe: Universe, number: Int, like other: Device?) {
@@ -131,7 +133,7 @@ final class Device {
         program += 1
         life = nil
         (events, actions, steps) = ([], [], [])
-        (isWorking, isBusy, isSendingReceipt, chosen) = (false, false, false, nil)
+        (isWorking, isBusy, isSendingReceipt, isEngineWatched, chosen) = (false, false, false, false, nil)
         engineRound += 1
         tunnelRound += 1
     }
