@@ -42,7 +42,8 @@ struct Promises {
 
     /// A device has taken an answer in, and lives. One with a wrong time it need not believe.
     mutating func heard(_ terms: LeaseTerms, at now: UnixTime) {
-        guard terms.state == .rented, abs(terms.time.seconds - now.seconds) < 60, let told = terms.expires, let sale = sales[terms.lease] else { return }
+        guard terms.state == .rented, abs(terms.time.seconds - now.seconds) < 60, let told = terms.expires, let sale = sales[terms.lease]
+        else { return }
         sales[terms.lease]?.heard = max(sale.heard, min(told, sale.end))
     }
 
