@@ -73,7 +73,7 @@ let package = Package(
         room("Web", ["CMicrohttpd", "CLinux", "Platform"], links: ["microhttpd"]),
         program("market", ["CLinux", "Commands", "Crypto", "Database", "JSON", "MarketCore", "Platform", "Protocol", "Web"]),
 
-        room("Simulator", ["GovernorCore", "MarketCore", "Protocol"]),
+        room("Simulator", ["GovernorCore", "JSON", "MarketCore", "Protocol"]),
         program("simulate", ["CLinux", "Commands", "Platform", "Simulator"]),
 
         tests("Platform", ["Platform"]),

@@ -1,4 +1,5 @@
 import GovernorCore
+import JSON
 import MarketCore
 import Protocol
 

@@ -1,3 +1,4 @@
+import GovernorCore
 import MarketCore
 import Protocol
 
