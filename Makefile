@@ -2,7 +2,7 @@
 
 BOARDS := $(patsubst board/%/facts,%,$(wildcard board/*/facts))
 # What a board runs; those that exist.
-PRODUCTS := $(patsubst Sources/%/,%,$(wildcard Sources/governor/ Sources/market/ Sources/vault/))
+PRODUCTS := $(patsubst Sources/%/,%,$(wildcard Sources/governor/ Sources/market/ Sources/vault/ Sources/simulate/))
 SWIFT_FILES := $(wildcard Package.swift Sources Tests)
 SCRIPT_FOLDERS := $(wildcard board Tests hardware-tests rootfs-overlay .ci)
 ARCH := $(shell dpkg --print-architecture 2>/dev/null)
