@@ -46,7 +46,7 @@ BUGS = [
      '            suspend(tenancy, "drive-gone", at: now)\n',
      '            suspend(tenancy, "drive-gone", at: now)\n            act(.destroyKey(tenancy.lease))\n'),
     ("an ended lease keeps its ports", MARKET + "Market.swift", "        try store.release(lease.ports, on: lease.host)\n", ""),
-    ("a moved lease keeps its old ports", MARKET + "CheckingIn.swift", "        try store.release(oldPorts, on: oldHost)\n", ""),
+    ("a moved lease keeps its old ports", MARKET + "CheckingIn.swift", "        try store.release(oldPorts, on: oldHost)\n", "        if oldHost.isEmpty { try store.release(oldPorts, on: oldHost) }\n"),
     ("a new lease replaces a rented one", MARKET + "Registering.swift",
      "            if earlier.state == .rented, let expires = earlier.expires {",
      "            if earlier.state == .rented, let expires = earlier.expires, expires < now {"),
