@@ -9,9 +9,11 @@ extension Market {
                 throw .refused(Refusal(.notFound, "this device has no lease \(request.lease.text)", time: now))
             }
             try settle(&lease, at: now)
-            lease.sighting = lease.sighting.after(request, at: now)
-            if try needsOtherPorts(lease, at: now) { try move(&lease) }
-            try store.setSighting(lease.sighting, of: lease.id)
+            if !lease.sighting.isLater(than: request, at: now) {
+                lease.sighting = lease.sighting.after(request, at: now)
+                if try needsOtherPorts(lease, at: now) { try move(&lease) }
+                try store.setSighting(lease.sighting, of: lease.id)
+            }
             return CheckInAnswer(terms: try terms(lease, at: now))
         }
     }

@@ -71,6 +71,12 @@ public struct Sighting: Equatable, Sendable {
         Sighting(phase: .registering, tunnel: .down, fault: nil, uptime: 0, seen: now, refusedSince: nil)
     }
 
+    /// Whether a check-in was overtaken on its way by the one that this is of: its device had been up for less, and for longer than there was
+    /// time to boot since. What it says is over; it must not make a device look offered that is not any more.
+    func isLater(than request: CheckInRequest, at now: UnixTime) -> Bool {
+        request.uptime < uptime && request.uptime > now.seconds - seen.seconds + 5
+    }
+
     /// The sighting after a check-in.
     func after(_ request: CheckInRequest, at now: UnixTime) -> Sighting {
         Sighting(

@@ -82,9 +82,9 @@ final class Bench {
 
     @discardableResult
     func checkIn(
-        _ device: DeviceRecord, _ lease: LeaseID, _ phase: DevicePhase = .offered, _ tunnel: TunnelState = .up
+        _ device: DeviceRecord, _ lease: LeaseID, _ phase: DevicePhase = .offered, _ tunnel: TunnelState = .up, uptime: Int64 = 60
     ) throws(MarketError) -> LeaseTerms {
-        let request = CheckInRequest(lease: lease, phase: phase, tunnel: tunnel, uptime: 60, fault: nil)
+        let request = CheckInRequest(lease: lease, phase: phase, tunnel: tunnel, uptime: uptime, fault: nil)
         return try market.checkIn(request, from: device.id, at: now).terms
     }
 

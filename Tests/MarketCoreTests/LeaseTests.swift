@@ -96,6 +96,18 @@ import Testing
         #expect(try bench.ledger.lease(lease)?.sighting.tunnel == .up, "a rented one is left alone")
     }
 
+    @Test(arguments: LedgerKind.allCases) func aCheckInThatWasOvertakenSaysNothing(kind: LedgerKind) throws {
+        let bench = try Bench(kind)
+        let (device, lease, _) = try bench.offered()
+        try bench.checkIn(device, lease, .suspended, .down, uptime: 1_000)
+        bench.wait(20)
+        #expect(try bench.checkIn(device, lease, .offered, .up, uptime: 970).lease == lease, "it is answered all the same")
+        #expect(refusal { () throws(MarketError) in try bench.market.rent(device, seconds: 60, sshKeys: [], at: bench.now) } == .conflict)
+        // After a boot a device has been up for less than the time since it was last heard.
+        try bench.checkIn(device, lease, .offered, .up, uptime: 15)
+        #expect(try bench.market.rent(device, seconds: 60, sshKeys: [], at: bench.now).lease == lease)
+    }
+
     @Test(arguments: LedgerKind.allCases) func aDeviceOfAnUnknownLeaseIsToldTheTime(kind: LedgerKind) throws {
         let bench = try Bench(kind)
         let device = try bench.device()
