@@ -38,9 +38,10 @@ extension Universe {
     }
 
     private func extend(_ record: DeviceRecord) throws(MarketError) {
-        let lease = try market.rules.extend(record, seconds: chance.of(60...7_200), at: time)
+        let seconds = chance.of(60...7_200)
+        let lease = try market.rules.extend(record, seconds: seconds, at: time)
         say("renter", "extends lease \(lease.id.text) to \(lease.expires?.seconds ?? 0)")
-        promises.extended(lease)
+        promises.extended(lease, by: seconds, forgetful: market.hasForgotten)
     }
 
     private func end(_ record: DeviceRecord) throws(MarketError) {

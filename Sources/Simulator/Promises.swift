@@ -35,8 +35,9 @@ struct Promises {
         sales[rental.lease] = Sale(device: rental.device, password: rental.password, end: rental.expires, heard: rental.expires)
     }
 
-    mutating func extended(_ lease: LeaseRecord) {
+    mutating func extended(_ lease: LeaseRecord, by seconds: Int64, forgetful: Bool) {
         guard let expires = lease.expires, let sale = sales[lease.id] else { return }
+        promise(forgetful || expires.seconds == sale.end.seconds + seconds, "lease \(lease.id.text) is extended by less than was paid")
         sales[lease.id]?.end = max(sale.end, expires)
     }
 

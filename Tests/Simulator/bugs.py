@@ -49,7 +49,7 @@ BUGS = [
     ("a moved lease keeps its old ports", MARKET + "CheckingIn.swift", "        try store.release(oldPorts, on: oldHost)\n", "        if oldHost.isEmpty { try store.release(oldPorts, on: oldHost) }\n"),
     ("a new lease replaces a rented one", MARKET + "Registering.swift",
      "            if earlier.state == .rented, let expires = earlier.expires {",
-     "            if earlier.state == .rented, let expires = earlier.expires, expires < now {"),
+     "            if earlier.state == .rented { try end(&earlier, .replaced, at: now) } else if let expires = earlier.expires {"),
     ("an extension counts from now", MARKET + "Renting.swift",
      "let later = UnixTime(expires.seconds + seconds)", "let later = UnixTime(max(expires.seconds, now.seconds + seconds))"),
     ("every lease has the same password", MARKET + "Credentials.swift",
