@@ -30,6 +30,8 @@ class Story(Evidence):
 
         wait_for(f"the place {place}", is_here, 300, 0)
         self.device.freeze()
+        if place.endswith("-due"):
+            self.device.sync_journal()
         header = "is gone" if not any(read_raw(DRIVE, 0, 4096)) else "is there"
         rest = "zero" if header_is_zero() else "not zero"
         key = "is there" if self.key.exists() else "is gone"

@@ -82,6 +82,12 @@ class RigDevice(Device):
     def stage(self):
         return self.journal()["stage"] if (self.state / "journal.json").exists() else ""
 
+    def sync_journal(self):
+        """Who reads a journal sees it before it outlives a power cut: until its folder is synced. Does that."""
+        folder = os.open(self.state, os.O_RDONLY | os.O_DIRECTORY)
+        os.fsync(folder)
+        os.close(folder)
+
 
 def header_is_zero():
     return not any(read_raw(DRIVE, offset, 1 << 20).strip(b"\0") for offset in range(0, HEADER, 1 << 20))
