@@ -1,3 +1,5 @@
+import Protocol
+
 /// When the market is to be spoken to next: an interval while all is well, a backoff with jitter while it is not.
 struct Contact: Equatable, Sendable {
     /// When the next message is due; nil while one is on its way or none is wanted.
@@ -37,10 +39,9 @@ struct Contact: Equatable, Sendable {
         isUnderWay = false
         due = isWantedAgain ? now : now.adding(seconds: interval)
         isWantedAgain = false
-        // Two check-ins shortly before the end, for one may be lost: an extension must not come too late.
         guard let moment else { return }
-        for seconds in [120, 30] as [Int64] {
-            let last = moment.adding(seconds: -min(seconds, interval))
+        for seconds in LeaseTerms.lastCalls(checkInSeconds: interval) {
+            let last = moment.adding(seconds: -seconds)
             if last > now, let planned = due, last < planned { due = last }
         }
     }

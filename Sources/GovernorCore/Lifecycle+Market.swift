@@ -104,17 +104,19 @@ extension Lifecycle {
     /// A market that lost a lease nobody rented can't rent it out: it is ended here too, and another is asked for. One that was rented goes
     /// on to its known end, for a market that fell back to an old backup must not destroy it.
     mutating func leaseUnknown(_ time: UnixTime?, at now: Instant) {
-        guard contact.isUnderWay, tenancy != nil else { return checkInFailed("the market knows no such lease", at: now) }
-        guard journal.rented else {
-            note(.endedByMarket, ["reason": "the market knows no such lease"])
-            contact.rest()
-            return endLease(at: now)
+        let reason = "the market knows no such lease"
+        if contact.isUnderWay, tenancy != nil {
+            guard journal.rented else {
+                note(.endedByMarket, ["reason": reason])
+                contact.rest()
+                return endLease(at: now)
+            }
+            if let time {
+                let known = MarketClock.Known(ends: journal.expires, told: journal.marketTime, kept: journal.expires)
+                if case .unconfirmed(let until) = clock.take(time, at: now, known) { return wait(for: until, time, at: now) }
+            }
         }
-        if let time {
-            let known = MarketClock.Known(ends: journal.expires, told: journal.marketTime, kept: journal.expires)
-            if case .unconfirmed(let until) = clock.take(time, at: now, known) { return wait(for: until, time, at: now) }
-        }
-        checkInFailed("the market knows no such lease", at: now)
+        checkInFailed(reason, at: now)
     }
 
     mutating func checkedIn(_ answer: CheckInAnswer, at now: Instant) {

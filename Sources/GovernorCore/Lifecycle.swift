@@ -173,6 +173,18 @@ public struct Lifecycle: Equatable, Sendable {
         }
     }
 
+    /// Whether what it is at is about the drive that is there, so that no other may take its place.
+    public var usesDrive: Bool {
+        guard let drive = drive?.identity else { return false }
+        return switch state {
+        case .waiting(let held): held?.drive == drive
+        case .registering, .preparing, .building, .offered, .leased: true
+        case .suspended(let tenancy): tenancy.drive == drive
+        case .erasing(let erasure): erasure.drive == drive
+        case .quarantined: false
+        }
+    }
+
     /// Why the drive is quarantined, nil where it is not.
     public var quarantineReason: String? {
         if case .quarantined(let erasure) = state { return erasure.reason }

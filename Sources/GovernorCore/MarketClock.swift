@@ -7,8 +7,8 @@ import Protocol
 ///        │                                                               ▲   └── one that jumps ahead of the first is not believed
 ///        └──one that surprises──▶ doubted ──another like it, later───────┘
 ///
-/// One that jumps ahead, but not beyond the end of a lease, is believed when it is still said ten minutes later: the first one came from a clock that was
-/// behind.
+/// One that jumps ahead, but not beyond the end of a lease, is believed when it is still said ten minutes later: the first one came from a
+/// clock that was behind.
 ///
 /// Nobody knows how long a device was off, so a first answer may say anything. One that would end the lease, or that lies before what the
 /// market said already, is set by only when another answer says the same a while later. Within one boot the clock outlives the program.

@@ -128,7 +128,6 @@ public struct Rules: Equatable, Sendable {
     /// Seconds after which a silent device is not rented out: two and a half check-ins, at least 30 s.
     public var freshSeconds: Int64 { max(30, checkInSeconds * 5 / 2) }
 
-    /// Seconds before its end from which on a lease is not extended any more: a device asks for the last time when 30 s are left, or a
-    /// check-in's time.
-    public var lastCallSeconds: Int64 { min(30, checkInSeconds) + 5 }
+    /// Seconds before its end from which on a lease is not extended any more: with five to spare, its device asks for the last time then.
+    public var lastCallSeconds: Int64 { (LeaseTerms.lastCalls(checkInSeconds: checkInSeconds).min() ?? 0) + 5 }
 }

@@ -62,6 +62,10 @@ public struct LeaseTerms: Equatable, Sendable {
     /// Where the tunnel goes. It changes when a port turned out to be taken.
     public var tunnel: TunnelTarget
 
+    /// Seconds before its end at which a device asks once more whether the lease goes on, where it checks in so often: twice, for one answer
+    /// may be lost. After the last time it hears of no extension.
+    public static func lastCalls(checkInSeconds: Int64) -> [Int64] { [120, 30].map { min($0, checkInSeconds) } }
+
     /// What `checkInSeconds` may be.
     public static let checkInRange: ClosedRange<Int64> = 1...86_400
 

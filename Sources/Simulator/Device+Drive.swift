@@ -38,25 +38,36 @@ extension Device {
     /// Feeds what came of a step, unless the drive was pulled in the meantime.
     private func report(_ plug: Int, _ event: Event) { if plug == plugs { feed(event) } }
 
-    func prepare(_ lease: LeaseID, _ account: Account) {
-        let plug = plugs
-        let drive = life?.tenancy?.drive
-        let fails = universe.chance.per(mille: universe.faults.storageFails)
+    /// What was on the drive is gone with the first byte. `end` gets the stick; nil where it failed or another is in its place.
+    private func overwrite(
+        _ drive: String?, takes: Int64, fails: Bool, begin: @escaping (Stick) -> Void, end: @escaping (Stick?) -> Void
+    ) {
         var target: Stick?
         enqueue(
-            takes: universe.chance.of(2_000...20_000),
+            takes: takes,
             begin: { [self] in
-                guard let found = stick(of: drive) else { return }
-                target = found
-                universe.promises.formats(found, for: lease, by: self)
+                target = stick(of: drive)
+                guard let target else { return }
+                begin(target)
+                target.content = .unknown
+            },
+            { [self] in end(target != nil && stick(of: drive) === target && !fails ? target : nil) })
+    }
+
+    func prepare(_ lease: LeaseID) {
+        let plug = plugs
+        let fails = universe.chance.per(mille: universe.faults.storageFails)
+        overwrite(
+            life?.tenancy?.drive, takes: universe.chance.of(2_000...20_000), fails: fails,
+            begin: { [self] stick in
+                universe.promises.formats(stick, by: self)
                 // The fresh key is on the card before the first byte is on the drive.
                 universe.promises.losesKey(self, "replaces the key")
                 card.key = lease
-                found.content = .unknown
             },
-            { [self] in
-                guard let target, stick(of: drive) === target, !fails else { return report(plug, .storageFailed("format")) }
-                target.content = .formatted(lease)
+            end: { [self] stick in
+                guard let stick else { return report(plug, .storageFailed("format")) }
+                stick.content = .formatted(lease)
                 mounted = lease
                 report(plug, .storageReady)
             })
@@ -100,24 +111,20 @@ extension Device {
         card.key = nil
     }
 
-    func erase(_ lease: LeaseID?, _ drive: String) {
+    func erase(_ drive: String) {
         let plug = plugs
         let fails = universe.chance.per(mille: universe.faults.eraseFails)
         endServices()
-        var target: Stick?
-        enqueue(
-            takes: universe.chance.of(500...6_000),
-            begin: { [self] in
-                guard let found = stick(of: drive) else { return }
-                target = found
+        overwrite(
+            drive, takes: universe.chance.of(500...6_000), fails: fails,
+            begin: { [self] stick in
                 mounted = nil
-                universe.promises.erases(found, by: self)
+                universe.promises.erases(stick, by: self)
                 universe.promises.losesKey(self, "destroys the key")
                 card.key = nil
-                found.content = .unknown
             },
-            { [self] in
-                guard let target, stick(of: drive) === target, !fails else {
+            end: { [self] stick in
+                guard let stick else {
                     // A drive that is pulled fails first, and is gone a moment later.
                     return after(3_000) { [self] in
                         guard plug == plugs else { return }
@@ -125,11 +132,11 @@ extension Device {
                         lookAgain()
                     }
                 }
-                target.content = .clean
-                let report = EraseReport(
-                    method: .key, encryption: .luks2, drive: drive, bytes: target.drive.bytes, eraseMilliseconds: 1, checkMilliseconds: 1,
+                stick.content = .clean
+                let found = EraseReport(
+                    method: .key, encryption: .luks2, drive: drive, bytes: stick.drive.bytes, eraseMilliseconds: 1, checkMilliseconds: 1,
                     checks: ["no-header"])
-                self.report(plug, .erased(report))
+                report(plug, .erased(found))
             })
     }
 }

@@ -179,14 +179,14 @@ final class Device {
         case .checkIn(let lease, let phase, let tunnel, let fault): checkIn(lease, phase, tunnel, fault)
         case .tellWaiting(let reason): tellWaiting(reason)
         case .keepReceipt(let lease, let finished, let report): keepReceipt(lease, finished, report)
-        case .prepareStorage(let lease, let account): prepare(lease, account)
+        case .prepareStorage(let lease, _): prepare(lease)
         case .openStorage(let lease): open(lease)
         case .startContainer(let lease): startContainer(lease)
         case .openTunnel(let target): openTunnel(target)
         case .authorize: break
         case .tearDown: tearDown()
         case .destroyKey: destroyKey()
-        case .erase(let lease, let drive): erase(lease, drive)
+        case .erase(_, let drive): erase(drive)
         }
         return true
     }
@@ -249,7 +249,7 @@ final class Device {
     /// After news, and after an erase that failed: another drive may serve, unless the one that is chosen is in use.
     func lookAgain() {
         after(universe.chance.of(300...2_000)) { [self] in
-            if let chosen, let life, !isInUse(chosen),
+            if let chosen, let life, !life.usesDrive,
                 sticks.contains(where: { $0 !== chosen && $0.isPlugged && isBetter($0, chosen, life) })
             {
                 self.chosen = nil
@@ -261,18 +261,6 @@ final class Device {
 
     private func isBetter(_ stick: Stick, _ chosen: Stick, _ life: Lifecycle) -> Bool {
         life.journal.claims.contains(stick.drive.identity) || life.journal.quarantined.contains(chosen.drive.identity)
-    }
-
-    private func isInUse(_ stick: Stick) -> Bool {
-        guard let life else { return false }
-        let drive = stick.drive.identity
-        return switch life.state {
-        case .waiting(let held): held?.drive == drive
-        case .registering, .preparing, .building, .offered, .leased: true
-        case .suspended(let tenancy): tenancy.drive == drive
-        case .erasing(let erasure): erasure.drive == drive
-        case .quarantined: false
-        }
     }
 
     /// For the calm: only this one of its drives is in, and it starts anew.

@@ -2,6 +2,24 @@ import GovernorCore
 import MarketCore
 import Protocol
 
+/// What a device says to the market.
+enum Request {
+    case register(RegisterRequest)
+    case checkIn(CheckInRequest)
+    case waiting(WaitRequest)
+    case receipt(Receipt)
+}
+
+/// What comes back.
+enum Answer {
+    case registered(RegisterAnswer)
+    case checkedIn(CheckInAnswer)
+    case waited(WaitAnswer)
+    case received(ReceiptAnswer)
+    case refused(Refusal)
+    case failed(String)
+}
+
 /// What lies between a device and the market: it loses, doubles, delays and reorders, and brings answers from the past.
 extension Universe {
     /// Milliseconds after which a device gives up waiting for an answer.

@@ -34,7 +34,7 @@ extension Universe {
         let rental = try market.rules.rent(record, seconds: seconds, sshKeys: [], at: time)
         rented += 1
         say("renter", "rents lease \(rental.lease.text) for \(seconds) s")
-        promises.sold(rental, at: time)
+        promises.sold(rental)
     }
 
     private func extend(_ record: DeviceRecord) throws(MarketError) {

@@ -20,8 +20,6 @@ struct Promises {
     private(set) var broken: String?
     private var sales: [LeaseID: Sale] = [:]
     private var looks = 0
-    /// Extensions that no device heard of in time.
-    private(set) var unheard = 0
 
     mutating func breaks(_ what: String) { if broken == nil { broken = what } }
 
@@ -29,7 +27,7 @@ struct Promises {
 
     // MARK: What is sold
 
-    mutating func sold(_ rental: Rental, at now: UnixTime) {
+    mutating func sold(_ rental: Rental) {
         promise(sales[rental.lease] == nil, "lease \(rental.lease.text) is sold twice")
         promise(!sales.values.contains { $0.password == rental.password }, "a password is given twice")
         sales[rental.lease] = Sale(device: rental.device, password: rental.password, end: rental.expires, heard: rental.expires)
@@ -75,9 +73,8 @@ struct Promises {
         guard let lease = device.card.key else { return }
         promise(!isAlive(lease, device.universe.time), "device \(device.number) \(how) of lease \(lease.text), which is rented")
         guard let sale = sales[lease], !sale.isEnded, device.universe.time < sale.end else { return }
-        // Sold while the device could not hear it, and over before it could: nobody can keep that, and it is counted.
+        // Extended while the device could not hear it, and over before it could: nobody can keep that.
         sales[lease]?.isEnded = true
-        unheard += 1
     }
 
     mutating func erases(_ stick: Stick, by device: Device) {
@@ -92,10 +89,8 @@ struct Promises {
         promise(device.chosen?.content == .clean, "device \(device.number) registers a drive that is not clean")
     }
 
-    mutating func formats(_ stick: Stick, for lease: LeaseID, by device: Device) {
-        promise(
-            [.clean, .formatted(lease), .unknown].contains(stick.content) && stick.content == .clean,
-            "device \(device.number) formats what is not clean: \(stick.content)")
+    mutating func formats(_ stick: Stick, by device: Device) {
+        promise(stick.content == .clean, "device \(device.number) formats what is not clean: \(stick.content)")
     }
 
     mutating func starts(_ lease: LeaseID, on stick: Stick?, by device: Device) {

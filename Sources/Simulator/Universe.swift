@@ -20,7 +20,6 @@ public final class Universe {
     /// Virtual milliseconds in which a device must work again once faults are over: four days.
     static let patience: Int64 = 4 * 86_400_000
 
-    let seed: UInt64
     var chance: Chance
     /// What goes wrong; nothing in the calm at the end.
     var faults: Faults
@@ -42,7 +41,6 @@ public final class Universe {
 
     /// The universe of a seed, which goes on until so many leases were rented. `tell` hears its story, line by line.
     public init(seed: UInt64, leases: Int, tell: ((String) -> Void)? = nil) {
-        self.seed = seed
         self.tell = tell
         wanted = leases
         chance = Chance(seed: seed)
@@ -69,17 +67,26 @@ public final class Universe {
     /// Lives the universe to its end.
     public func run() -> Ending {
         begin()
-        var happened = 0
-        while rented < wanted, happened < Self.mostHappenings, promises.broken == nil, let (at, happen) = agenda.next() {
-            now = at
-            happen()
-            happened += 1
+        var left = Self.mostHappenings
+        _ = live {
+            left -= 1
+            return rented < wanted && left >= 0
         }
         let outcome = promises.broken.map { Ending.broken($0) } ?? calm()
         // Devices and what is put down for them hold each other.
         agenda.clear()
         devices.removeAll()
         return outcome
+    }
+
+    /// Lets happen what is put down, for as long as it is wanted and no promise is broken; false where time is over or nothing is left.
+    private func live(until end: Int64 = .max, while isWanted: () -> Bool) -> Bool {
+        while promises.broken == nil, isWanted() {
+            guard now < end, let (at, happen) = agenda.next() else { return false }
+            now = at
+            happen()
+        }
+        return true
     }
 
     private func begin() {
@@ -119,23 +126,15 @@ public final class Universe {
     /// Goes on until each device has served so many more leases.
     private func serve(more count: Int) -> Ending? {
         let before = devices.map { $0.served }
-        let end = now + Self.patience
-        while promises.broken == nil, !devices.indices.allSatisfy({ devices[$0].served >= before[$0] + count }) {
-            guard now < end, let (at, happen) = agenda.next() else {
-                let late = devices.first { $0.served < before[$0.number] + count }
-                return .stuck("device \(late?.number ?? 0) is \(late?.word ?? "off") and serves no more")
-            }
-            now = at
-            happen()
+        func late() -> Device? { devices.first { $0.served < before[$0.number] + count } }
+        if !live(until: now + Self.patience, while: { late() != nil }) {
+            return .stuck("device \(late()?.number ?? 0) is \(late()?.word ?? "off") and serves no more")
         }
         return promises.broken.map { .broken($0) }
     }
 
     private func goOn(until end: Int64) -> Ending? {
-        while promises.broken == nil, now < end, let (at, happen) = agenda.next() {
-            now = at
-            happen()
-        }
+        _ = live(until: end) { true }
         return promises.broken.map { .broken($0) }
     }
 }
