@@ -22,14 +22,7 @@ static inline void cgpiod_close(struct cgpiod_output *output) {
     free(output);
 }
 
-/// Whether the chip behind a node has this label; -1 and errno where it is no chip.
-static inline int cgpiod_has_label(const char *path, const char *label) {
-    struct gpiod_chip *chip = gpiod_chip_open(path);
-    if (!chip) return -1;
-    int same = strcmp(gpiod_chip_label(chip), label) == 0;
-    gpiod_chip_close(chip);
-    return same;
-}
+static inline int cgpiod_chip_has_label(struct gpiod_chip *chip, const char *label) { return strcmp(gpiod_chip_label(chip), label) == 0; }
 
 /// Takes a line as an output that is not lit. NULL and errno: EBUSY where somebody has it, ENOENT or EINVAL where the chip has no such line.
 static inline struct cgpiod_output *cgpiod_open(const char *path, unsigned offset, _Bool active_low, const char *consumer) {
@@ -48,15 +41,10 @@ static inline struct cgpiod_output *cgpiod_open(const char *path, unsigned offse
 
 static inline int cgpiod_set(struct cgpiod_output *output, _Bool lit) { return gpiod_line_set_value(output->line, lit); }
 
-/// Who has a line, by the name that it gave; empty where nobody has it or that can't be told.
-static inline void cgpiod_holder(const char *path, unsigned offset, char *name, size_t size) {
-    name[0] = 0;
-    struct gpiod_chip *chip = gpiod_chip_open(path);
-    if (!chip) return;
+static inline void cgpiod_chip_holder(struct gpiod_chip *chip, unsigned offset, char *name, size_t size) {
     struct gpiod_line *line = gpiod_chip_get_line(chip, offset);
     const char *found = line ? gpiod_line_consumer(line) : NULL;
     if (found) strncat(name, found, size - 1);
-    gpiod_chip_close(chip);
 }
 
 #else
@@ -72,14 +60,11 @@ static inline void cgpiod_close(struct cgpiod_output *output) {
     free(output);
 }
 
-/// Whether the chip behind a node has this label; -1 and errno where it is no chip.
-static inline int cgpiod_has_label(const char *path, const char *label) {
-    struct gpiod_chip *chip = gpiod_chip_open(path);
-    if (!chip) return -1;
+static inline int cgpiod_chip_has_label(struct gpiod_chip *chip, const char *label) {
     struct gpiod_chip_info *info = gpiod_chip_get_info(chip);
-    int same = info ? strcmp(gpiod_chip_info_get_label(info), label) == 0 : -1;
-    if (info) gpiod_chip_info_free(info);
-    gpiod_chip_close(chip);
+    if (!info) return -1;
+    int same = strcmp(gpiod_chip_info_get_label(info), label) == 0;
+    gpiod_chip_info_free(info);
     return same;
 }
 
@@ -114,16 +99,29 @@ static inline int cgpiod_set(struct cgpiod_output *output, _Bool lit) {
     return gpiod_line_request_set_value(output->request, output->offset, lit ? GPIOD_LINE_VALUE_ACTIVE : GPIOD_LINE_VALUE_INACTIVE);
 }
 
+static inline void cgpiod_chip_holder(struct gpiod_chip *chip, unsigned offset, char *name, size_t size) {
+    struct gpiod_line_info *info = gpiod_chip_get_line_info(chip, offset);
+    const char *found = info ? gpiod_line_info_get_consumer(info) : NULL;
+    if (found) strncat(name, found, size - 1);
+    if (info) gpiod_line_info_free(info);
+}
+
+#endif
+
+/// Whether the chip behind a node has this label; -1 and errno where it is no chip.
+static inline int cgpiod_has_label(const char *path, const char *label) {
+    struct gpiod_chip *chip = gpiod_chip_open(path);
+    if (!chip) return -1;
+    int same = cgpiod_chip_has_label(chip, label);
+    gpiod_chip_close(chip);
+    return same;
+}
+
 /// Who has a line, by the name that it gave; empty where nobody has it or that can't be told.
 static inline void cgpiod_holder(const char *path, unsigned offset, char *name, size_t size) {
     name[0] = 0;
     struct gpiod_chip *chip = gpiod_chip_open(path);
     if (!chip) return;
-    struct gpiod_line_info *info = gpiod_chip_get_line_info(chip, offset);
-    const char *found = info ? gpiod_line_info_get_consumer(info) : NULL;
-    if (found) strncat(name, found, size - 1);
-    if (info) gpiod_line_info_free(info);
+    cgpiod_chip_holder(chip, offset, name, size);
     gpiod_chip_close(chip);
 }
-
-#endif
