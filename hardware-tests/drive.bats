@@ -103,6 +103,16 @@ is_blank() { cmp -n "$(stat -c %s "$STORY/$1")" "$STORY/$1" /dev/zero; }
 
 fingerprint() { sha256sum <"$STORY/$1"; }
 
+# The drive is pulled while the board stands still in an erase, and comes back after the board has told of it.
+pulled_and_back() {
+    usb unplug LARGER
+    board go-on
+    board is-calm
+    board key-is-gone
+    board mark
+    usb plug larger --serial LARGER
+}
+
 only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
 
 @test "none of our code: a stick, a UAS disk and a CD-ROM come and go, and udev tells of it" {
@@ -246,12 +256,7 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board mark
     board end-lease
     board stop-at erasing
-    usb unplug LARGER
-    board go-on
-    board is-calm
-    board key-is-gone
-    board mark
-    usb plug larger --serial LARGER
+    pulled_and_back
     board is-erased LARGER
 }
 
@@ -264,12 +269,7 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board mark
     board end-lease
     board stop-at overwriting
-    usb unplug LARGER
-    board go-on
-    board is-calm
-    board key-is-gone
-    board mark
-    usb plug larger --serial LARGER
+    pulled_and_back
     board goes-on-overwriting
     board is-erased LARGER overwrite
 }

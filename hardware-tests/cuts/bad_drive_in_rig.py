@@ -144,13 +144,20 @@ def erased_first(here):
     """a drive that fails in the erase before its first tenant: never called erased; mended, it is erased"""
     # The first look went well; whatever of the erase has happened by now is done anew, by a new start.
     offset = anew(here, "cleaning")
-    here.medium.fail()
+    goes_on_mended(here, offset, here.medium.fail, "lease.erased")
+
+
+def goes_on_mended(here, offset, spoil, goal, *beyond):
+    """Frozen in a step, it goes on with a spoiled drive: it says so and does not come to its goal. Mended, and told so, it does."""
+    spoil()
     here.go_on()
     here.message(offset)
-    here.never("lease.erased", offset)
-    here.medium.mend()
+    for name in (goal, *beyond):
+        here.never(name, offset)
+    # From before the mend: the governor may try again by itself at once.
     offset = here.offset()
-    here.comes("lease.erased", offset, nudge=True)
+    here.medium.mend()
+    here.comes(goal, offset, nudge=True)
 
 
 def anew(here, stage):
@@ -166,40 +173,21 @@ def anew(here, stage):
 def erased_first_with_bad_sectors(here):
     """sectors that can't be written in the erase before its first tenant: never called erased; mended, it is erased"""
     offset = anew(here, "cleaning")
-    here.medium.spoil(*range(64, 72), lost_writes=255)
-    here.go_on()
-    here.message(offset)
-    here.never("lease.erased", offset)
-    here.medium.mend()
-    offset = here.offset()
-    here.comes("lease.erased", offset, nudge=True)
+    goes_on_mended(here, offset, lambda: here.medium.spoil(*range(64, 72), lost_writes=255), "lease.erased")
 
 
 def prepared(here):
     """a drive that fails while it is prepared: not ready, not offered; mended, it is prepared"""
     here.freeze_when("preparing", lambda _: True)
-    offset = here.offset()
-    here.medium.fail()
-    here.go_on()
-    here.message(offset)
-    for name in ("storage.ready", "lease.offered"):
-        here.never(name, offset)
-    here.medium.mend()
-    here.comes("storage.ready", offset, nudge=True)
+    goes_on_mended(here, here.offset(), here.medium.fail, "storage.ready", "lease.offered")
 
 
 def prepared_with_bad_sectors(here):
     """sectors that can't be written while it is prepared: not ready, not offered; mended, it is prepared"""
     anew(here, "preparing")
-    offset = here.offset()
     # In the header's first copy, and where the file system begins.
-    here.medium.spoil(*range(8, 16), *(rig.HEADER // 512 + sector for sector in range(8)), lost_writes=255)
-    here.go_on()
-    here.message(offset)
-    for name in ("storage.ready", "lease.offered"):
-        here.never(name, offset)
-    here.medium.mend()
-    here.comes("storage.ready", offset, nudge=True)
+    sectors = [*range(8, 16), *(rig.HEADER // 512 + sector for sector in range(8))]
+    goes_on_mended(here, here.offset(), lambda: here.medium.spoil(*sectors, lost_writes=255), "storage.ready", "lease.offered")
 
 
 def opened(here):
