@@ -81,14 +81,14 @@ public final class Engine {
         let asked = round
         api.call("GET", "/containers/" + EngineSettings.container + "/json", seconds: 20) { [self] reply in
             guard asked == round, isRunning else { return }
-            if reply.status == 0 { return endHungDaemon(asked) }
+            if reply.status == 0 { return fallSilent(isHung: true, asked) }
             if reply.body["State"]?["Running"]?.truth == false { fall(.containerDown("the container does not run"), asked) }
         }
     }
 
-    /// A process that hangs, or that somebody stopped, hears no other signal.
-    private func endHungDaemon(_ asked: Int) {
-        daemonIdentity()?.send(SIGKILL)
+    /// dockerd does not answer. One that hangs, or that somebody stopped, hears no other signal.
+    private func fallSilent(isHung: Bool, _ asked: Int) {
+        if isHung { daemonIdentity()?.send(SIGKILL) }
         fall(.engineDown("dockerd does not answer" + lastWords()), asked)
     }
 
@@ -161,10 +161,7 @@ public final class Engine {
         return ProcessIdentity.of(pid)
     }
 
-    private static func pid(in path: String) -> Int32? {
-        guard let bytes = try? Files.read(path, limit: 32) else { return nil }
-        return Int32(String(decoding: bytes.filter { $0 > 0x20 }, as: UTF8.self))
-    }
+    private static func pid(in path: String) -> Int32? { Files.number(path).flatMap { Int32(exactly: $0) } }
 
     private func startDaemon() throws(SystemError) {
         try Files.makeFolder(settings.execRoot, mode: 0o711)
@@ -226,10 +223,8 @@ public final class Engine {
                 climbed("daemon")
                 return ensureContainer(asked)
             }
-            guard Clock.bootNanoseconds() < end else {
-                // A slow drive may need long once; what is silent twice as long hangs.
-                return failures > 0 ? endHungDaemon(asked) : fall(.engineDown("dockerd does not answer" + lastWords()), asked)
-            }
+            // A slow drive may need long once; what is silent twice as long hangs.
+            guard Clock.bootNanoseconds() < end else { return fallSilent(isHung: failures > 0, asked) }
             timer = loop.after(milliseconds: 100) { [self] in ping(until: end, asked) }
         }
     }

@@ -129,6 +129,12 @@ public enum Files {
         return String(cString: found)
     }
 
+    /// The number that is all of a file, as the kernel and daemons write them; nil where it can't be read or is none.
+    public static func number(_ path: String) -> Int64? {
+        guard let bytes = try? read(path, limit: 64) else { return nil }
+        return Int64(String(decoding: bytes.filter { $0 > 0x20 }, as: UTF8.self))
+    }
+
     /// Where a symbolic link points, readlink(2); empty where it can't be read.
     public static func link(_ path: String) -> String {
         var buffer = [UInt8](repeating: 0, count: 4_096)

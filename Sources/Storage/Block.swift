@@ -11,10 +11,8 @@ enum Block {
 
     /// Whether it takes discards (queue/discard_max_bytes).
     static func canDiscard(_ path: String) -> Bool {
-        guard let number = DeviceNumber.of(node: path),
-            let text = try? Files.read(place(number) + "/queue/discard_max_bytes", limit: 64)
-        else { return false }
-        return (Int64(String(decoding: text.filter { $0 > 0x20 }, as: UTF8.self)) ?? 0) > 0
+        guard let number = DeviceNumber.of(node: path) else { return false }
+        return (Files.number(place(number) + "/queue/discard_max_bytes") ?? 0) > 0
     }
 
     /// Whether a mount in any namespace, a mapping or an array has it: O_EXCL on a block device asks the kernel just that.

@@ -24,9 +24,7 @@ public enum Health {
 
     /// `/sys/fs/ext4/NAME/errors_count`; 0 where there is none.
     private static func errors(at mountPoint: String) -> Int64 {
-        guard let source = Mounts.at(mountPoint)?.source, let name = Block.name(of: source),
-            let text = try? Files.read("/sys/fs/ext4/" + name + "/errors_count", limit: 64)
-        else { return 0 }
-        return Int64(String(decoding: text.filter { $0 > 0x20 }, as: UTF8.self)) ?? 0
+        guard let source = Mounts.at(mountPoint)?.source, let name = Block.name(of: source) else { return 0 }
+        return Files.number("/sys/fs/ext4/" + name + "/errors_count") ?? 0
     }
 }

@@ -5,11 +5,6 @@ import GovernorCore
 import Lamp
 import Platform
 
-extension LogEvent {
-    /// How much a line of this event matters.
-    var level: LogLevel { isError ? .error : isTrouble ? .warning : .info }
-}
-
 /// The table of patterns, for the hands that show it.
 enum Lamps {
     /// Who keeps the lamps of a plan; nil where there is none.

@@ -26,15 +26,12 @@ enum Misconfigured {
         let loop = try EventLoop()
         var config: Config?
         let number = signals.raw
-        func write(_ note: Note) {
-            log.write(note.event.level, id: note.event.rawValue, note.event.name, note.fields.map { LogField($0.key, $0.value) })
-        }
         func complain(_ reason: String) {
-            write(Note(.configurationBad, ["reason": reason]))
+            log.write(Note(.configurationBad, ["reason": reason]))
             publish(reason, layout)
         }
         complain(reason)
-        let keeper = Lamps.keeper(loop, plan, write)
+        let keeper = Lamps.keeper(loop, plan) { note in log.write(note) }
         defer { keeper?.end() }
         keeper?.show(LampPattern.four.number)
         loop.watch(number) { _ in
@@ -49,12 +46,7 @@ enum Misconfigured {
     }
 
     private static func publish(_ reason: String, _ layout: Layout) {
-        let status = JSON.object([
-            .init("version", .string(version)), .init("pid", .integer(Int64(ProcessIdentity.ours.pid))),
-            .init("startTicks", .integer(Int64(ProcessIdentity.ours.startTicks))), .init("state", .string("misconfigured")),
-            .init("lamp", .string(LampPattern.four.rawValue)), .init("lampMeaning", .string(LampPattern.four.meaning)),
-            .init("fault", .string(reason)),
-        ])
+        let status = JSON.object(Status.head("misconfigured", .four) + [.init("fault", .string(reason))])
         // Without it `governor status` says less; the lamp and the log say it too.
         do throws(SystemError) { try Files.publish(layout.statusPath, status.encoded()) } catch { return }
     }

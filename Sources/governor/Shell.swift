@@ -76,7 +76,7 @@ final class Shell {
         }
         feed(.started)
         drives?.start { [self] in
-            Drives.Needs(claims: core.journal.claims, quarantined: core.journal.quarantined, isInUse: usesDrive)
+            Drives.Needs(claims: core.journal.claims, quarantined: core.journal.quarantined, isInUse: core.usesDrive)
         }
         receipts.send()
     }
@@ -162,10 +162,8 @@ final class Shell {
     }
 
     func write(_ note: Note) {
-        var fields: [LogField] = []
-        if let lease = core.tenancy?.lease ?? core.journal.lease { fields.append(LogField("lease", lease.text)) }
-        fields += note.fields.map { LogField($0.key, $0.value) }
-        log.write(note.event.level, id: note.event.rawValue, note.event.name, fields)
+        let lease = core.tenancy?.lease ?? core.journal.lease
+        log.write(note, after: lease.map { [LogField("lease", $0.text)] } ?? [])
     }
 
     private func drawLease() {
@@ -245,18 +243,6 @@ final class Shell {
         case .changed:
             publish()
             if let reason = drives?.reason { feed(.driveWanted(reason)) }
-        }
-    }
-
-    /// Whether what the core is at is about the drive that it has.
-    private var usesDrive: Bool {
-        guard let drive = core.drive?.identity else { return false }
-        return switch core.state {
-        case .waiting(let held): held?.drive == drive
-        case .registering, .preparing, .building, .offered, .leased: true
-        case .suspended(let tenancy): tenancy.drive == drive
-        case .erasing(let erasure): erasure.drive == drive
-        case .quarantined: false
         }
     }
 

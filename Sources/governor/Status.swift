@@ -13,12 +13,7 @@ struct Status {
 
     init(shell: Shell) {
         let core = shell.core
-        var members: [JSON.Member] = [
-            .init("version", .string(version)), .init("pid", .integer(Int64(ProcessIdentity.ours.pid))),
-            .init("startTicks", .integer(Int64(ProcessIdentity.ours.startTicks))), .init("state", .string(core.word)),
-            .init("lamp", .string(core.lamp.rawValue)), .init("lampMeaning", .string(core.lamp.meaning)),
-            .init("rented", .bool(core.journal.rented)),
-        ]
+        var members = Self.head(core.word, core.lamp) + [.init("rented", .bool(core.journal.rented))]
         func add(_ key: String, _ value: String?) { if let value { members.append(.init(key, .string(value))) } }
         add("lease", core.journal.lease?.text)
         if let expires = core.journal.expires { members.append(.init("expires", .integer(expires.seconds))) }
@@ -54,6 +49,15 @@ struct Status {
         members.append(.init("marketFailures", .integer(Int64(core.marketFailures))))
         members.append(.init("wakeUps", .integer(Int64(shell.loop.wakeUps))))
         json = .object(members)
+    }
+
+    /// What stands in every status: who says it, the state and the lamp.
+    static func head(_ state: String, _ lamp: LampPattern) -> [JSON.Member] {
+        [
+            .init("version", .string(version)), .init("pid", .integer(Int64(ProcessIdentity.ours.pid))),
+            .init("startTicks", .integer(Int64(ProcessIdentity.ours.startTicks))), .init("state", .string(state)),
+            .init("lamp", .string(lamp.rawValue)), .init("lampMeaning", .string(lamp.meaning)),
+        ]
     }
 
     /// A drive that is not taken.
