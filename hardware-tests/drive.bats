@@ -149,6 +149,8 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     for name in volumes small locked; do fingerprint "$name" >"$name.before"; done
     usb plug disc --serial DISC-1 --cdrom and reader --serial READER-1 and plug volumes --serial LVM-01 and \
         plug small --serial SMALL-1 and plug locked --serial LOCKED-1 --read-only
+    # Whose fault is it, if the governor does not tell of them?
+    for name in LVM-01 SMALL-1 LOCKED-1; do board udev-shows "$name"; done
     board is-left LVM-01 foreign gpt
     board is-left SMALL-1 refused 'smaller than'
     board is-left LOCKED-1 refused read-only

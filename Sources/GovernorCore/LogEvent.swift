@@ -11,6 +11,7 @@ public enum LogEvent: Int, CaseIterable, Sendable {
     case driveFailing = 1104
     case driveMended = 1105
     case driveOwed = 1106
+    case lookFailed = 1107
     case registered = 1201
     case registrationFailed = 1202
     case registrationUseless = 1203
@@ -60,6 +61,7 @@ public enum LogEvent: Int, CaseIterable, Sendable {
         case .driveFailing: "drive.failing"
         case .driveMended: "drive.mended"
         case .driveOwed: "drive.owed"
+        case .lookFailed: "drive.look-failed"
         case .registered: "lease.registered"
         case .registrationFailed: "lease.registration-failed"
         case .registrationUseless: "lease.registration-useless"
@@ -105,7 +107,7 @@ public enum LogEvent: Int, CaseIterable, Sendable {
         switch self {
         case .configurationBad, .journalFailed, .journalUnreadable, .driveForeign, .registrationFailed, .registrationUseless,
             .checkInFailed, .answerRefused, .clockDoubted, .storageFailed, .storageUnencrypted, .engineDown, .containerDown, .tunnelDown,
-            .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone, .driveFailing, .driveOwed, .vaultRefused,
+            .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone, .driveFailing, .driveOwed, .lookFailed, .vaultRefused,
             .vaultFailed, .lampFailed:
             true
         default: false

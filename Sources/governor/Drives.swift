@@ -12,6 +12,8 @@ enum DriveNews {
     case gone(identity: String, reason: String)
     /// A drive is there that is not taken, or the one that its owner named is not there; told once for each reason.
     case left(Inspection, reason: String)
+    /// The drives could not be looked at; told once for each reason.
+    case unseen(reason: String)
     /// The list of drives is another.
     case changed
 }
@@ -43,6 +45,8 @@ final class Drives {
     private(set) var left: [Selection.Left] = []
     private var told: [Told] = []
     private var toldReason: String?
+    /// Why the last look at all drives failed; nil where it did not.
+    private var blindness: String?
     private var isLooking = false
     private var isWantedAgain = false
     /// Whether the look that is under way began before the drive in use was pulled: it may have seen it still.
@@ -71,6 +75,7 @@ final class Drives {
     /// Why no drive is ready; nil where one is.
     var reason: String? {
         if chosen != nil { return nil }
+        if let blindness { return "the drives can't be looked at: " + blindness }
         guard let worst = left.min(by: { Self.weight($0.drive.verdict) < Self.weight($1.drive.verdict) }) else {
             return "no USB drive is plugged in"
         }
@@ -127,7 +132,7 @@ final class Drives {
         let child = loop.run(Command([Invocation.programPath(), "storage", "list", "--json"] + layout.arguments)) { [self] outcome in
             loop.cancel(limit)
             isLooking = false
-            if !isOutdated, let found = InspectionText.readList(outcome) { take(found) }
+            if !isOutdated { take(InspectionText.readList(outcome)) }
             isOutdated = false
             if isWantedAgain { look(in: Self.settling) } else if let pause { look(in: pause) }
             isWantedAgain = false
@@ -138,12 +143,25 @@ final class Drives {
     /// When to look again without news, milliseconds: what makes a drive free again (an unmount, a wipe of a file) is not always told.
     private var pause: Int64? {
         if chosen != nil { return monitor == nil ? 5_000 : nil }
-        let isSlow = config.drive.path == nil && monitor != nil && !left.contains { $0.drive.verdict == .busy }
+        let isSlow = config.drive.path == nil && monitor != nil && blindness == nil && !left.contains { $0.drive.verdict == .busy }
         return isSlow ? 30_000 : 5_000
     }
 
-    private func take(_ looked: [Inspection]) {
+    private func take(_ looked: Result<[Inspection], World.Trouble>) {
         let before = left
+        switch looked {
+        case .success(let found):
+            blindness = nil
+            take(found)
+        case .failure(let trouble):
+            if trouble.reason != blindness { tell(.unseen(reason: trouble.reason)) }
+            blindness = trouble.reason
+        }
+        if left != before || reason != toldReason { tell(.changed) }
+        toldReason = reason
+    }
+
+    private func take(_ looked: [Inspection]) {
         var found = looked
         if let chosen {
             for index in found.indices where Self.isSame(found[index], chosen.drive) { found[index].identity = chosen.drive.identity }
@@ -157,8 +175,6 @@ final class Drives {
         }
         left = selection.left.filter { isOfInterest($0.drive) && $0.drive.path != chosen?.drive.path }
         tellOfLeft()
-        if left != before || reason != toldReason { tell(.changed) }
-        toldReason = reason
     }
 
     /// Whether the drive that is ready stays the one: while it is used, and else unless the journal claims another, or it is quarantined.

@@ -240,6 +240,7 @@ final class Shell {
                 default: .driveForeign
                 }
             write(Note(event, ["drive": drive.identity, "path": drive.path, "reason": reason]))
+        case .unseen(let reason): write(Note(.lookFailed, ["reason": reason]))
         case .changed:
             publish()
             if let reason = drives?.reason { feed(.driveWanted(reason)) }

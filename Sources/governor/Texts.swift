@@ -47,10 +47,13 @@ enum InspectionText {
             signature: json["signature"]?.text, volume: json["volume"]?.text)
     }
 
-    /// What `storage list --json` printed; nil where it failed.
-    static func readList(_ outcome: Outcome) -> [Inspection]? {
-        guard outcome.status == 0, case .array(let elements)? = try? JSON.parse(outcome.output) else { return nil }
-        return elements.compactMap { read($0) }
+    /// What `storage list --json` printed.
+    static func readList(_ outcome: Outcome) -> Result<[Inspection], World.Trouble> {
+        guard outcome.status == 0 else { return .failure(World.Trouble(reason: outcome.reason)) }
+        guard case .array(let elements)? = try? JSON.parse(outcome.output) else {
+            return .failure(World.Trouble(reason: "storage list: no list in \(outcome.output.count) bytes of output"))
+        }
+        return .success(elements.compactMap { read($0) })
     }
 }
 

@@ -7,6 +7,7 @@ What needs another kernel than this one is in hardware-tests: FAT, partition tab
 import json
 import os
 import pathlib
+import time
 
 import pytest
 from disks import MIB, Disk, Mounted, Place, UsbTree, copy_with_dirty_journal, lvm_member, popen
@@ -454,6 +455,32 @@ def test_a_drive_is_given_up_while_the_governor_waits(space, base):
         with Mounted(disk.node) as mount:
             wait_for("the reason", lambda: "mounted at" in device.status().get("driveReason", ""), 30)
             mark(mount)
+        device.wait_event("drive.ready", seconds=30)
+        device.wait_event("lease.erased", seconds=60)
+    finally:
+        device.end()
+        disk.detach()
+
+
+def test_drives_that_cannot_be_listed(space, base):
+    """The owner breaks the configuration under a running governor: it can't look at the drives, says so once, and goes on when it can."""
+    disk = Disk(space.disk, "disk")
+    node = disk.attach()
+    disk.detach()
+    device = governor(space, base, path=node)
+    device.start()
+    try:
+        wait_for("the status", lambda: "no medium" in device.status().get("driveReason", ""), 30)
+        sound = device.config_path.read_text()
+        device.config_path.write_text(sound + "}")
+        line = device.wait_event("drive.look-failed", seconds=30)
+        assert "level=warning" in line and device.config_path.name in line
+        run("losetup", node, disk.image)
+        disk.node = node
+        wait_for("the status", lambda: "can't be looked at" in device.status().get("driveReason", ""), 10)
+        time.sleep(6)  # a look or more
+        assert len(device.events("drive.look-failed")) == 1 and not device.events("drive.ready")
+        device.config_path.write_text(sound)
         device.wait_event("drive.ready", seconds=30)
         device.wait_event("lease.erased", seconds=60)
     finally:

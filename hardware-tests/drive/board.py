@@ -154,7 +154,10 @@ class Board:
                 lines = [line for line in path.read_text(errors="replace").splitlines() if "event=market.checked-in" not in line]
                 print(f"--- {name}", *lines[-40:], sep="\n", flush=True)
         print("--- status", json.dumps(self.device.status(), indent=1), sep="\n", flush=True)
-        print("--- kernel", run("dmesg", check=False).stdout[-1500:], sep="\n", flush=True)
+        for words in (["lsblk", "-o", "NAME,TRAN,SERIAL,SIZE,TYPE"], [self.device.program, "storage", "list", *self.device.places]):
+            done = run(*words, check=False)
+            print(f"--- {words[0]}", done.stdout, done.stderr, sep="\n", flush=True)
+        print("--- kernel", run("dmesg", check=False).stdout[-6000:], sep="\n", flush=True)
 
 
 def runs(phrase):
