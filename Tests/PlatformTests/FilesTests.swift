@@ -78,7 +78,7 @@ import Testing
 
     @Test func `a replace that was cut leaves the old file, and the next one works`() throws {
         try Files.replace(folder("a"), with: bytes("old"))
-        FileManager.default.createFile(atPath: folder("a.new"), contents: Data("half of a much longer text".utf8))
+        _ = FileManager.default.createFile(atPath: folder("a.new"), contents: Data("half of a much longer text".utf8))
         #expect(try Files.read(folder("a"), limit: 9) == bytes("old"))
         try Files.replace(folder("a"), with: bytes("new"))
         #expect(try Files.read(folder("a"), limit: 9) == bytes("new"))
@@ -135,7 +135,7 @@ import Testing
     }
 
     @Test func `publish gives the mode it is told, whatever lay there before`() throws {
-        FileManager.default.createFile(atPath: folder("s.new"), contents: nil, attributes: [.posixPermissions: 0o666])
+        _ = FileManager.default.createFile(atPath: folder("s.new"), contents: nil, attributes: [.posixPermissions: 0o666])
         try Files.publish(folder("s"), bytes("{}"), mode: 0o600)
         #expect(try Files.read(folder("s"), limit: 9) == bytes("{}") && folder.mode("s") == 0o600)
     }
