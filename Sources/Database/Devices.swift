@@ -44,7 +44,7 @@ extension Database {
     /// Every device in the order of owner, name and id, with its latest lease.
     public func eachDevice(_ visit: (DeviceRecord, LeaseRecord?) -> Void) throws(MarketError) {
         try connection.read(.eachDevice, []) { row throws(MarketError) in
-            visit(try row.device(from: 21), row.isNull(0) ? nil : try row.lease())
+            visit(try row.device(from: 22), row.isNull(0) ? nil : try row.lease())
         }
     }
 
@@ -105,6 +105,7 @@ extension Database {
             [
                 .text(lease.text), .text(sighting.phase.rawValue), .text(sighting.tunnel.rawValue), .optional(sighting.fault),
                 .integer(sighting.uptime), .integer(sighting.seen.seconds), .optional(sighting.refusedSince?.seconds),
+                .integer(sighting.start),
             ])
     }
 }

@@ -14,7 +14,7 @@ enum Query: Int, CaseIterable {
         """
     private static let leaseColumns = """
         l.id, l.device, l.state, l.registered, l.expires, l.ended, l.reason, l.account, l.password, l.password_hash, l.ssh_keys, l.host, \
-        l.ssh, l.http, l.https, s.phase, s.tunnel, s.fault, s.uptime, s.seen, s.refused_since
+        l.ssh, l.http, l.https, s.phase, s.tunnel, s.fault, s.uptime, s.seen, s.refused_since, s.start
         """
     private static let hostColumns = "host, ssh_port, user, host_key, bind, first, last, is_local, free"
 
@@ -65,7 +65,7 @@ enum Query: Int, CaseIterable {
             host = ?9, ssh = ?10, http = ?11, https = ?12 WHERE id = ?1
             """
         case .setLatest: "UPDATE device SET latest_lease = ? WHERE id = ?"
-        case .setSighting: "INSERT OR REPLACE INTO sighting VALUES (?, ?, ?, ?, ?, ?, ?)"
+        case .setSighting: "INSERT OR REPLACE INTO sighting VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         case .overdue:
             """
             SELECT \(Self.leaseColumns) FROM lease l JOIN sighting s ON s.lease = l.id \

@@ -23,7 +23,7 @@ extension Statement {
             governor: optionalText(first + 5), hardware: hardware, added: UnixTime(integer(first + 11)), waiting: waiting)
     }
 
-    /// The lease and its sighting in the first 21 columns.
+    /// The lease and its sighting in the first 22 columns.
     func lease() throws(MarketError) -> LeaseRecord {
         guard let id = LeaseID(text(0)), let device = DeviceID(text(1)) else { throw broken("lease id") }
         guard let state = LeaseState(rawValue: text(2)) else { throw broken("lease state") }
@@ -45,8 +45,8 @@ extension Statement {
     private func sighting() throws(MarketError) -> Sighting {
         guard let phase = DevicePhase(rawValue: text(15)), let tunnel = TunnelState(rawValue: text(16)) else { throw broken("sighting") }
         return Sighting(
-            phase: phase, tunnel: tunnel, fault: optionalText(17), uptime: integer(18), seen: UnixTime(integer(19)),
-            refusedSince: optionalInteger(20).map { UnixTime($0) })
+            phase: phase, tunnel: tunnel, fault: optionalText(17), start: integer(21), uptime: integer(18),
+            seen: UnixTime(integer(19)), refusedSince: optionalInteger(20).map { UnixTime($0) })
     }
 
     /// The tunnel host in the first nine columns.

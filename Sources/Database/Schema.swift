@@ -1,6 +1,6 @@
 /// The tables, as steps: step N makes version N+1 (user_version) out of version N. A step that was ever released is never changed.
 enum Schema {
-    static let steps = [first, second]
+    static let steps = [first, second, third]
 
     // A lease's password is in the clear only until its renter has been told it. Times are seconds since 1970.
     // `port` holds every port that may be given out; who leaves gets the host's next `turn`, so the free ones stand in a line.
@@ -45,4 +45,7 @@ enum Schema {
         ALTER TABLE device ADD COLUMN waiting TEXT;
         ALTER TABLE device ADD COLUMN waiting_told INTEGER;
         """
+
+    // Which start of its governor a device's last check-in was of.
+    private static let third = "ALTER TABLE sighting ADD COLUMN start INTEGER NOT NULL DEFAULT 0"
 }

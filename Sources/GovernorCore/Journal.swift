@@ -67,6 +67,8 @@ public struct Journal: Equatable, Sendable {
     public var expires: UnixTime?
     /// The market's time as it was last believed, to the hour: what the first answer after a boot is judged by.
     public var marketTime: UnixTime?
+    /// How often a governor has begun to tell the market of the lease since it was started: what orders check-ins over restarts.
+    public internal(set) var starts: Int64
     /// Where the tunnel goes.
     public var tunnel: TunnelTarget?
     /// The renter's public keys.
@@ -78,6 +80,7 @@ public struct Journal: Equatable, Sendable {
     public init() {
         stage = .idle
         rented = false
+        starts = 0
         sshKeys = []
         owed = []
     }
@@ -106,6 +109,7 @@ public struct Journal: Equatable, Sendable {
         drive = nil
         rented = false
         expires = nil
+        starts = 0
         tunnel = nil
         sshKeys = []
     }
@@ -124,6 +128,7 @@ public struct Journal: Equatable, Sendable {
         rented = try reader.bool("rented")
         expires = try reader.optionalTime("expires")
         marketTime = try reader.optionalTime("marketTime")
+        starts = try reader.optionalInteger("starts", CheckInRequest.starts) ?? 0
         if let inner = try reader.optionalObject("tunnel") { tunnel = try TunnelTarget(inner) } else { tunnel = nil }
         sshKeys = try reader.strings("sshKeys", atMost: 16, 40...8_192)
         owed = []
@@ -157,6 +162,7 @@ public struct Journal: Equatable, Sendable {
         members.append(.init("rented", .bool(rented)))
         if let expires { members.append(.init("expires", .integer(expires.seconds))) }
         if let marketTime { members.append(.init("marketTime", .integer(marketTime.seconds))) }
+        if starts > 0 { members.append(.init("starts", .integer(starts))) }
         if let tunnel { members.append(.init("tunnel", tunnel.json)) }
         members.append(.init("sshKeys", .array(sshKeys.map { .string($0) })))
         if !owed.isEmpty { members.append(.init("owed", .array(owed.map { $0.json }))) }

@@ -12,7 +12,7 @@ extension Lifecycle {
         case .erasing, .quarantined:
             guard let lease = journal.lease, journal.stage != .cleaning, let phase else { return contact.rest() }
             contact.send()
-            act(.checkIn(lease, phase: phase, tunnel: .down, fault: nil))
+            checkIn(lease, phase, .down, fault: nil)
         case .waiting(held: nil):
             guard drive == nil, let wanted else { return contact.rest() }
             contact.send()
@@ -20,8 +20,15 @@ extension Lifecycle {
         default:
             guard let tenancy, let phase else { return contact.rest() }
             contact.send()
-            act(.checkIn(tenancy.lease, phase: phase, tunnel: tenancy.tunnel, fault: tenancy.toldFault))
+            checkIn(tenancy.lease, phase, tenancy.tunnel, fault: tenancy.toldFault)
         }
+    }
+
+    /// What an earlier start has said may still be on its way; the market must know which is the later word.
+    private mutating func checkIn(_ lease: LeaseID, _ phase: DevicePhase, _ tunnel: TunnelState, fault: String?) {
+        if !isCounted { write { $0.starts += 1 } }
+        isCounted = true
+        act(.checkIn(lease, phase: phase, tunnel: tunnel, fault: fault))
     }
 
     /// Without a lease the market hears only why.

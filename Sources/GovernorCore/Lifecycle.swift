@@ -87,6 +87,8 @@ public struct Lifecycle: Equatable, Sendable {
     var wanted: String?
 
     var contact = Contact()
+    /// Whether this start of the governor is counted in the journal.
+    var isCounted = false
     var storageBackoff = Backoff(first: 2_000, longest: 300_000)
     /// Between two tries to mend a drive that the kernel made read-only. Opening it is no success: it may fail again at the first write.
     var mendBackoff = Backoff(first: 5_000, longest: 600_000)

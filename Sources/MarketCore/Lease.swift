@@ -49,6 +49,8 @@ public struct Sighting: Equatable, Sendable {
     public var tunnel: TunnelState
     /// What is wrong, nil where nothing is.
     public var fault: String?
+    /// The device's count of its governor's starts.
+    public var start: Int64
     /// Seconds since the device booted.
     public var uptime: Int64
     /// When it was said; before the first check-in the time of the registration.
@@ -57,10 +59,13 @@ public struct Sighting: Equatable, Sendable {
     public var refusedSince: UnixTime?
 
     /// A sighting.
-    public init(phase: DevicePhase, tunnel: TunnelState, fault: String?, uptime: Int64, seen: UnixTime, refusedSince: UnixTime?) {
+    public init(
+        phase: DevicePhase, tunnel: TunnelState, fault: String?, start: Int64, uptime: Int64, seen: UnixTime, refusedSince: UnixTime?
+    ) {
         self.phase = phase
         self.tunnel = tunnel
         self.fault = fault
+        self.start = start
         self.uptime = uptime
         self.seen = seen
         self.refusedSince = refusedSince
@@ -68,19 +73,22 @@ public struct Sighting: Equatable, Sendable {
 
     /// What is known right after the registration.
     static func registered(at now: UnixTime) -> Sighting {
-        Sighting(phase: .registering, tunnel: .down, fault: nil, uptime: 0, seen: now, refusedSince: nil)
+        Sighting(phase: .registering, tunnel: .down, fault: nil, start: 0, uptime: 0, seen: now, refusedSince: nil)
     }
 
-    /// Whether a check-in was overtaken on its way by the one that this is of: its device had been up for less, and for longer than there was
-    /// time to boot since. What it says is over; it must not make a device look offered that is not any more.
+    /// Whether a check-in was overtaken on its way by the one that this is of: an earlier start of the device's governor said it, or this one
+    /// when it had been up for less. What it says is over; it must not make a device look offered that is not any more. No message is on its
+    /// way for an hour: then the device's card was put back to what it was before.
     func isLater(than request: CheckInRequest, at now: UnixTime) -> Bool {
-        request.uptime < uptime && request.uptime > now.seconds - seen.seconds + 5
+        guard now.seconds - seen.seconds < 3_600 else { return false }
+        return request.start == start ? request.uptime < uptime : request.start < start
     }
 
     /// The sighting after a check-in.
     func after(_ request: CheckInRequest, at now: UnixTime) -> Sighting {
         Sighting(
-            phase: request.phase, tunnel: request.tunnel, fault: request.fault, uptime: request.uptime, seen: now,
+            phase: request.phase, tunnel: request.tunnel, fault: request.fault, start: request.start, uptime: request.uptime,
+            seen: now,
             refusedSince: request.tunnel == .refused ? refusedSince ?? now : nil)
     }
 }

@@ -152,16 +152,22 @@ public struct CheckInRequest: Equatable, Sendable {
     public var phase: DevicePhase
     /// Its tunnel.
     public var tunnel: TunnelState
+    /// How often the device's governor has begun to tell of this lease since it was started; for one lease it only grows.
+    public var start: Int64
     /// Seconds since the device booted.
     public var uptime: Int64
     /// What is wrong, in a word or two of `[a-z-]`; nil where all is well.
     public var fault: String?
 
+    /// What may be said of that.
+    public static let starts: ClosedRange<Int64> = 0...Int64(UInt32.max)
+
     /// A request.
-    public init(lease: LeaseID, phase: DevicePhase, tunnel: TunnelState, uptime: Int64, fault: String?) {
+    public init(lease: LeaseID, phase: DevicePhase, tunnel: TunnelState, start: Int64, uptime: Int64, fault: String?) {
         self.lease = lease
         self.phase = phase
         self.tunnel = tunnel
+        self.start = start
         self.uptime = uptime
         self.fault = fault
     }
@@ -172,6 +178,7 @@ public struct CheckInRequest: Equatable, Sendable {
         lease = try reader.lease("lease")
         phase = try reader.word("phase", as: DevicePhase.self)
         tunnel = try reader.word("tunnel", as: TunnelState.self)
+        start = try reader.integer("start", Self.starts)
         uptime = try reader.integer("uptime", 0...Int64(UInt32.max))
         fault = try reader.optionalPlain("fault", 1...64)
         try reader.finish()
@@ -181,7 +188,7 @@ public struct CheckInRequest: Equatable, Sendable {
     public var json: JSON {
         var members: [JSON.Member] = [
             .init("lease", .string(lease.text)), .init("phase", .string(phase.rawValue)),
-            .init("tunnel", .string(tunnel.rawValue)), .init("uptime", .integer(uptime)),
+            .init("tunnel", .string(tunnel.rawValue)), .init("start", .integer(start)), .init("uptime", .integer(uptime)),
         ]
         if let fault { members.append(.init("fault", .string(fault))) }
         return .object(members)

@@ -110,8 +110,10 @@ extension Device {
     }
 
     func checkIn(_ lease: LeaseID, _ phase: DevicePhase, _ tunnel: TunnelState, _ fault: String?) {
-        let uptime = instant.nanoseconds / 1_000_000_000
-        tell(.checkIn(CheckInRequest(lease: lease, phase: phase, tunnel: tunnel, uptime: uptime, fault: fault))) { [self] answer in
+        let request = CheckInRequest(
+            lease: lease, phase: phase, tunnel: tunnel, start: life?.journal.starts ?? 0, uptime: instant.nanoseconds / 1_000_000_000,
+            fault: fault)
+        tell(.checkIn(request)) { [self] answer in
             switch answer {
             case .checkedIn(let answer):
                 let of = program

@@ -191,7 +191,8 @@ final class Shell {
     }
 
     private func checkIn(_ lease: LeaseID, _ phase: DevicePhase, _ tunnel: TunnelState, _ fault: String?) {
-        let request = CheckInRequest(lease: lease, phase: phase, tunnel: tunnel, uptime: Measured.uptime(), fault: fault)
+        let request = CheckInRequest(
+            lease: lease, phase: phase, tunnel: tunnel, start: core.journal.starts, uptime: Measured.uptime(), fault: fault)
         engine?.look()
         loop.cancel(message)
         message = market.checkIn(request) { [self] reply in

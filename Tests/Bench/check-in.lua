@@ -13,7 +13,7 @@ function request()
         ["Sublet-Nonce"] = "0123456789abcdef0123456789abcdef",
         ["Content-Type"] = "application/json",
     }
-    local body = '{"lease":"' .. device.lease .. '","phase":"offered","tunnel":"up","uptime":12345}'
+    local body = '{"lease":"' .. device.lease .. '","phase":"offered","tunnel":"up","start":1,"uptime":12345}'
     return wrk.format("POST", "/api/v1/devices/" .. device.id .. "/check-in", headers, body)
 end
 

@@ -130,6 +130,22 @@ private let now = UnixTime(1_800_000_000)
         #expect(throws: MarketError.self) { try Database(readingOnly: scratch.file) }
     }
 
+    @Test func anOlderDatabaseIsBroughtUpToDate() throws {
+        let scratch = try Scratch()
+        let lease = try #require(LeaseID("0123456789abcdef0123456789abcdef"))
+        do {
+            let shop = try Shop(scratch.file)
+            _ = try shop.register(try shop.furnish(), lease)
+            try shop.database.connection.execute("ALTER TABLE sighting DROP COLUMN start; PRAGMA user_version = 2")
+        }
+        let shop = try Shop(scratch.file)
+        let device = try #require(try shop.database.lease(lease)?.device)
+        #expect(try shop.database.lease(lease)?.sighting.start == 0)
+        let request = CheckInRequest(lease: lease, phase: .offered, tunnel: .up, start: 7, uptime: 60, fault: nil)
+        _ = try shop.market.checkIn(request, from: device, at: now)
+        #expect(try shop.database.lease(lease)?.sighting.start == 7)
+    }
+
     @Test func whatIsNoDatabaseIsRefused() throws {
         let scratch = try Scratch()
         try Files.replace(scratch.file, with: [UInt8](repeating: 0x41, count: 8_192))

@@ -86,6 +86,7 @@ import Testing
     @Test(arguments: overs.indices)
     func `by the first answer the lease is over: it goes on, and the market is asked again`(index: Int) {
         var device = Self.rebooted()
+        device.ask()
         let before = device.life.journal
         #expect(device.answer(Self.overs[index].1) == [], "\(Self.overs[index].0)")
         #expect(device.notes == [.clockDoubted] && device.life.journal == before && device.life.phase == .leased)

@@ -25,7 +25,7 @@ import Testing
     @Test func `a live journal, byte for byte`() {
         let text =
             #"{"version":1,"stage":"live","lease":"11111111111111111111111111111111","drive":"stick-0001","#
-            + #""rented":true,"expires":1800007200,"marketTime":1800000700,"tunnel":{"host":"tunnel.example","port":22,"user":"tunnel","#
+            + #""rented":true,"expires":1800007200,"marketTime":1800000700,"starts":1,"tunnel":{"host":"tunnel.example","port":22,"user":"tunnel","#
             + #""hostKey":"ssh-ed25519 "# + edKey + #"","bind":"127.0.0.1","ports":{"ssh":20000,"http":20001,"https":20002}},"sshKeys":[]}"#
         #expect(String(decoding: Device.at(.leased).life.journal.json.encoded(), as: UTF8.self) == text)
     }

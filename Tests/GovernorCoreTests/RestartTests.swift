@@ -28,6 +28,14 @@ import Testing
         #expect(world.key != nil && world.key == world.life.tenancy?.lease, "the old key is gone, the new one is there")
     }
 
+    @Test(arguments: [true, false])
+    func `each start is counted in the journal before its first check-in is sent`(rebooted: Bool) {
+        var device = Device.at(.leased).restarted(rebooted: rebooted)
+        let counted = changed(device.life.journal) { $0.starts = 2 }
+        #expect(device.feed(.deadline) == [.journal(counted), .checkIn(firstLease, phase: .suspended, tunnel: .down, fault: nil)])
+        #expect(device.feed(.checkInFailed("x")) == [] && device.pass(seconds: 3_600).count == 1, "and not again")
+    }
+
     @Test func `there is much to cut`() { #expect(Self.whole > 30) }
 
     @Test(arguments: World.Cut.allCases)

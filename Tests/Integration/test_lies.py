@@ -223,7 +223,7 @@ def test_a_lie_changes_nothing(quick, name):
 
 def test_the_answer_to_another_device_changes_nothing(quick, paper_device):
     """A real answer of the market about another device's lease, sealed with that device's key for this very request."""
-    body = {"lease": paper_device["lease"], "phase": "leased", "tunnel": "up", "uptime": 1}
+    body = {"lease": paper_device["lease"], "phase": "leased", "tunnel": "up", "start": 1, "uptime": 1}
 
     def swap(request):
         return ask(request.proxy.market_port, paper_device, "check-in", json.dumps(body), request.nonce)

@@ -82,9 +82,10 @@ final class Bench {
 
     @discardableResult
     func checkIn(
-        _ device: DeviceRecord, _ lease: LeaseID, _ phase: DevicePhase = .offered, _ tunnel: TunnelState = .up, uptime: Int64 = 60
+        _ device: DeviceRecord, _ lease: LeaseID, _ phase: DevicePhase = .offered, _ tunnel: TunnelState = .up, start: Int64 = 1,
+        uptime: Int64 = 60
     ) throws(MarketError) -> LeaseTerms {
-        let request = CheckInRequest(lease: lease, phase: phase, tunnel: tunnel, uptime: uptime, fault: nil)
+        let request = CheckInRequest(lease: lease, phase: phase, tunnel: tunnel, start: start, uptime: uptime, fault: nil)
         return try market.checkIn(request, from: device.id, at: now).terms
     }
 

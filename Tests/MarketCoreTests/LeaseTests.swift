@@ -103,8 +103,14 @@ import Testing
         bench.wait(20)
         #expect(try bench.checkIn(device, lease, .offered, .up, uptime: 970).lease == lease, "it is answered all the same")
         #expect(refusal { () throws(MarketError) in try bench.market.rent(device, seconds: 60, sshKeys: [], at: bench.now) } == .conflict)
-        // After a boot a device has been up for less than the time since it was last heard.
-        try bench.checkIn(device, lease, .offered, .up, uptime: 15)
+        // After a restart what was said before it is over, however long it took.
+        try bench.checkIn(device, lease, .suspended, .down, start: 2, uptime: 15)
+        bench.wait(90)
+        try bench.checkIn(device, lease, .offered, .up, start: 1, uptime: 5_000)
+        #expect(refusal { () throws(MarketError) in try bench.market.rent(device, seconds: 60, sshKeys: [], at: bench.now) } == .conflict)
+        // A card that was put back to what it was counts anew from there; its device is heard again after an hour.
+        bench.wait(3_600)
+        try bench.checkIn(device, lease, .offered, .up, start: 1, uptime: 9_000)
         #expect(try bench.market.rent(device, seconds: 60, sshKeys: [], at: bench.now).lease == lease)
     }
 

@@ -35,8 +35,8 @@ enum Wire {
     static let register =
         #"{"lease":"\#(leaseText)","tunnelKey":"\#(edKey)","governor":"0.1.0","hardware":{"architecture":"aarch64","processors":4,"#
         + #""memoryMiB":8192,"storageMiB":61440,"encryption":"luks2"}}"#
-    static let checkIn = #"{"lease":"\#(leaseText)","phase":"leased","tunnel":"up","uptime":4242}"#
-    static let faulty = #"{"lease":"\#(leaseText)","phase":"suspended","tunnel":"refused","uptime":0,"fault":"drive-gone"}"#
+    static let checkIn = #"{"lease":"\#(leaseText)","phase":"leased","tunnel":"up","start":3,"uptime":4242}"#
+    static let faulty = #"{"lease":"\#(leaseText)","phase":"suspended","tunnel":"refused","start":1,"uptime":0,"fault":"drive-gone"}"#
     static let erase =
         #"{"method":"key","encryption":"luks2","drive":"stick-0001","bytes":68719476736,"eraseMilliseconds":24,"checkMilliseconds":6,"#
         + #""checks":["old-key-refused","no-header"]}"#

@@ -44,13 +44,13 @@ import Testing
     }
 
     @Test func `a check-in`() throws {
-        let message = CheckInRequest(lease: theLease, phase: .leased, tunnel: .up, uptime: 4_242, fault: nil)
+        let message = CheckInRequest(lease: theLease, phase: .leased, tunnel: .up, start: 3, uptime: 4_242, fault: nil)
         #expect(text(message.json) == Wire.checkIn)
         #expect(try CheckInRequest(parse(Wire.checkIn)) == message)
     }
 
     @Test func `a check-in with a fault`() throws {
-        let message = CheckInRequest(lease: theLease, phase: .suspended, tunnel: .refused, uptime: 0, fault: "drive-gone")
+        let message = CheckInRequest(lease: theLease, phase: .suspended, tunnel: .refused, start: 1, uptime: 0, fault: "drive-gone")
         #expect(text(message.json) == Wire.faulty)
         #expect(try CheckInRequest(parse(Wire.faulty)) == message)
     }
