@@ -41,6 +41,7 @@ enum Misconfigured {
                 loop.stop()
             } catch { complain(error.message) }
         }
+        Supervisor()?.ready(loop)
         try loop.run()
         return config
     }

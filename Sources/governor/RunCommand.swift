@@ -52,6 +52,7 @@ enum RunCommand {
             }
             shell.start()
             defer { shell.end() }
+            Supervisor()?.ready(loop)
             try loop.run()
         } catch { throw CommandFailure(.failed, error.message) }
     }

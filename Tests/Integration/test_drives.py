@@ -7,6 +7,8 @@ What needs another kernel than this one is in hardware-tests: FAT, partition tab
 import json
 import os
 import pathlib
+import signal
+import socket
 import time
 
 import pytest
@@ -494,4 +496,25 @@ def test_no_usb_drive(space, base):
     device.start()
     wait_for("the status", lambda: "no USB drive" in device.status().get("driveReason", ""), 30)
     assert device.status()["lamp"] == "three" and device.status()["drivesLeft"] == []
+    device.end()
+
+
+def test_the_service_manager_hears_that_it_lives(space, base):
+    """sd_notify: ready once, then a sign of life twice in the time that is allowed; none from a governor that is stuck."""
+    device = governor(space, base)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(space.folder / "manager"))
+        manager.settimeout(30)
+        device.start(NOTIFY_SOCKET=str(space.folder / "manager"), WATCHDOG_USEC="600000")
+        assert [manager.recv(64) for _ in range(4)] == [b"READY=1"] + [b"WATCHDOG=1"] * 3
+        device.process.send_signal(signal.SIGSTOP)
+        manager.settimeout(2)
+        with pytest.raises(TimeoutError):
+            for _ in range(10):
+                manager.recv(64)
+        device.process.send_signal(signal.SIGCONT)
+        assert manager.recv(64) == b"WATCHDOG=1"
+    # Nobody listens any more: that is no reason to end.
+    time.sleep(1)
+    assert device.status()["state"] == "waiting"
     device.end()
