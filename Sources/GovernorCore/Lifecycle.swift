@@ -244,7 +244,7 @@ public struct Lifecycle: Equatable, Sendable {
     }
 
     /// When the lease ends, by our clock; nil where it is not rented or the market's time is not known in this boot.
-    var end: Instant? {
+    public var end: Instant? {
         guard journal.rented, let expires = journal.expires else { return nil }
         return clock.instant(of: expires)
     }

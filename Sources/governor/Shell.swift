@@ -25,6 +25,7 @@ final class Shell {
     private(set) var tunnel: Tunnel?
     let world: World
     private var vault: VaultDoor?
+    private var leaseEnd: LeaseEndFile
 
     private var events: [Event] = []
     private var actions: [Action] = []
@@ -48,6 +49,7 @@ final class Shell {
         self.log = log
         self.tunnelKey = tunnelKey
         boot = Clock.bootName()
+        leaseEnd = LeaseEndFile(in: layout.vaultFolder)
         core = Lifecycle(journal: journal, seed: try Random.seed(), clock: Self.readClock(layout, boot))
         market = MarketClient(loop: loop, server: config.server, device: config.device, key: config.key)
         receipts = Receipts(loop: loop, layout: layout, market: market, device: config.device, log: log)
@@ -360,9 +362,10 @@ final class Shell {
     /// Makes the lamp dark; the lease goes on.
     func end() { lamp?.end() }
 
-    /// Shows the state by the lamp, and writes it for `governor status`; in RAM, so it costs the card nothing.
+    /// Shows the state by the lamp, and writes it for `governor status` and for the renter; in RAM, so it costs the card nothing.
     func publish() {
         lamp?.show(core.lamp.number)
+        leaseEnd.show(core.tenancy == nil ? nil : core.end, core.journal.expires)
         let status = Status(shell: self).json.encoded()
         do throws(SystemError) { try Files.publish(layout.statusPath, status) } catch {
             log.write(.debug, id: 0, "status.failed", [LogField("reason", error.message)])

@@ -91,10 +91,10 @@ class Service:
     def launch(self, words, **options):
         """Starts it in a session of its own, so that a Ctrl-C at the terminal reaches only us; by its environment it is found again."""
         environment = {**os.environ, "SUBLET_TEST_WORLD": self.space.name, **options.pop("env", {})}
+        options.setdefault("stdin", subprocess.DEVNULL)
         with open(self.log, "ab") as output:
             self.process = subprocess.Popen(
-                [str(w) for w in words], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-                env=environment, **options,
+                [str(w) for w in words], stdout=output, stderr=output, start_new_session=True, env=environment, **options,
             )
 
     @property
