@@ -22,7 +22,8 @@ BUGS = [
      "if held.drive == found.identity { open(at: now) } else { contact.soon(at: now) }",
      "if held.drive == found.identity { open(at: now) } else { begin(with: found, at: now, givingUp: true) }"),
     ("an answer of any clock is believed", CORE + "MarketClock.swift",
-     "known.kept.map({ time < $0 }) ?? true, let until = wait(for: fresh, seconds: Self.longestWait), until <= now else { return .jumped }",
+     "known.kept.map({ time < $0 }) ?? true, let until = wait(for: fresh, seconds: Self.longestWait), "
+     "until <= now\n            else { return .jumped }",
      "known.kept.map({ time < $0 }) ?? true else { (self.first, anchor) = (fresh, fresh); return .believed }"),
     ("a first answer that ends the lease needs no other", CORE + "MarketClock.swift",
      "        return isOver || told.map", "        return told.map"),

@@ -1,0 +1,18 @@
+#!/usr/bin/env bats
+# The simulator's deliberate bugs (make simulate-bugs builds each, which takes long): what they change must still be in the sources.
+
+setup() { cd "$BATS_TEST_DIRNAME/../.." || return 1; }
+
+@test "every deliberate bug can still be put in" {
+    PYTHONDONTWRITEBYTECODE=1 Tests/Simulator/run --there
+}
+
+@test "one whose place is gone is told by its name" {
+    mkdir "$BATS_TEST_TMPDIR/Tests"
+    cp -r Tests/Simulator "$BATS_TEST_TMPDIR/Tests/"
+    cp -r Sources "$BATS_TEST_TMPDIR/"
+    cd "$BATS_TEST_TMPDIR"
+    sed -i 's/isFolderSynced = true/isFolderSynced = !false/' Sources/Simulator/Card.swift
+    run env PYTHONDONTWRITEBYTECODE=1 Tests/Simulator/run --there
+    [[ $status == 1 && $output == 'NOT THERE   the folder of the journal is not synced:'* ]]
+}
