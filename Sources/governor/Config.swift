@@ -39,6 +39,10 @@ struct Config: Equatable {
         var bridge: String
         var subnet: Subnet
         var usesNftables: Bool
+        /// What the renter may reach although it is near.
+        var allowed: [AddressRange]
+        /// Whether the renter may hand mail to other servers.
+        var passesMail: Bool
         var resolvers: [String]
     }
 
@@ -185,6 +189,8 @@ extension Config.Network {
         guard let usual = Subnet("10.213.77.0/30") else { throw JSONError("network", expected: "a subnet", found: "none") }
         subnet = usual
         usesNftables = true
+        allowed = []
+        passesMail = false
         resolvers = ["9.9.9.9", "149.112.112.112"]
         guard var reader = found else { return }
         if let name = try reader.optionalString("bridge", 1...12) {
@@ -204,6 +210,14 @@ extension Config.Network {
             throw reader.failure("fence", expected: "one of \"nftables\" \"none\"", found: "\"" + fence + "\"")
         }
         usesNftables = fence == "nftables"
+        for entry in try reader.optionalList("allow", atMost: 32) {
+            guard let range = entry.text.flatMap({ AddressRange($0) }) else {
+                let found = entry.text.map { "\"" + $0 + "\"" } ?? entry.kind
+                throw reader.failure("allow", expected: "IPv4 addresses or ranges such as 192.168.1.20 or 192.168.1.0/24", found: found)
+            }
+            allowed.append(range)
+        }
+        passesMail = try reader.optionalBool("smtp") ?? false
         try reader.finish()
     }
 }

@@ -101,7 +101,9 @@ struct Layout {
     }
 
     func fence(_ config: Config) -> Fence {
-        Fence(bridge: config.network.bridge, subnet: config.network.subnet, usesNftables: config.network.usesNftables)
+        Fence(
+            bridge: config.network.bridge, subnet: config.network.subnet, usesNftables: config.network.usesNftables,
+            allowed: config.network.allowed, passesMail: config.network.passesMail)
     }
 
     func tunnelPlace(_ config: Config) -> Tunnel.Place {

@@ -97,6 +97,15 @@ BAD = {
     "a line that no chip has": (text(changed(lamp={"gpio": {"chip": "x", "line": 70000}})), ["lamp.gpio.line", "70000"]),
     "a line of no chip": (text(changed(lamp={"gpio": {"line": 17}})), ["lamp.gpio.chip", "the label of a GPIO chip"]),
     "low in words": (text(changed(lamp={"gpio": {"chip": "x", "line": 1, "activeLow": "yes"}})), ["lamp.gpio.activeLow", "true or false"]),
+    "one address, not a list": (text(changed(network__allow="192.168.1.20")), ["network.allow", "expected a list", "a string"]),
+    "an address beyond its range": (text(changed(network__allow=["192.168.1.5/24"])), ["network.allow", "IPv4 addresses", "192.168.1.5/24"]),
+    "an address with 256": (text(changed(network__allow=["192.168.1.256"])), ["network.allow", "192.168.1.256"]),
+    "an address in octal": (text(changed(network__allow=["192.168.010.1"])), ["network.allow", "192.168.010.1"]),
+    "an IPv6 address": (text(changed(network__allow=["fe80::1"])), ["network.allow", "fe80::1"]),
+    "all addresses": (text(changed(network__allow=["0.0.0.0/0"])), ["network.allow", "0.0.0.0/0"]),
+    "a number as an address": (text(changed(network__allow=[3232235777])), ["network.allow", "a whole number"]),
+    "33 addresses": (text(changed(network__allow=["192.168.1.20"] * 33)), ["network.allow", "at most 32"]),
+    "mail is a word": (text(changed(network__smtp="yes")), ["network.smtp", "true or false"]),
     "another fence": (text(changed(network__fence="barbed wire")), ["network.fence", "\"nftables\" \"none\"", "barbed wire"]),
 }
 

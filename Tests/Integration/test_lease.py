@@ -193,6 +193,11 @@ def test_the_container_is_walled_in(house, device, second):
     assert ssh(second, "unshare --user true", check=False).returncode != 0
     rules = run("nft", "list", "ruleset").stdout.splitlines()
     assert not [line for line in rules if "dnat" in line and found["NetworkSettings"]["IPAddress"] in line]
+    # What the walls keep in is tried in test_fence.py; here they stand, as `governor fence` prints them, and the bridge has no IPv6 address.
+    stands = run("nft", "list", "table", "inet", f"sublet-{device.bridge}").stdout
+    told = run(device.program, "fence", *device.places).stdout
+    assert stands.count("drop") == told.count("drop") > 4
+    assert not run("ip", "-6", "address", "show", "dev", device.bridge).stdout
 
 
 def test_web_ports_lead_inside(second):

@@ -352,7 +352,7 @@ class Device(Service):
         end_all(str(self.run_folder))
         run("dmsetup", "remove", "--force", f"{self.bridge}-lease", check=False) if shutil.which("dmsetup") else None
         run("ip", "link", "delete", self.bridge, check=False)
-        run("nft", "delete", "table", "ip", f"sublet-{self.bridge}", check=False)
+        run("nft", "delete", "table", "inet", f"sublet-{self.bridge}", check=False)
         forget_containers(containers)
         shutil.rmtree(self.run_folder, ignore_errors=True)
 
