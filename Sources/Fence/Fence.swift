@@ -91,6 +91,11 @@ public struct Fence: Equatable, Sendable {
         return commands
     }
 
+    /// The program that prints the rules as they stand, without what changes by itself; nil where there are none to look at.
+    public var looking: Command? {
+        usesNftables ? Command(["nft", "--stateless", "list", "table", "inet", table]) : nil
+    }
+
     /// The programs that take it away; nothing of it may be missed.
     public var lowering: [Command] {
         var commands: [Command] = []

@@ -33,6 +33,8 @@ public enum LogEvent: Int, CaseIterable, Sendable {
     case tunnelUp = 1501
     case tunnelDown = 1502
     case tunnelRefused = 1503
+    case fenceDown = 1551
+    case fenceUp = 1552
     case offered = 1601
     case erasing = 1701
     case erased = 1702
@@ -83,6 +85,8 @@ public enum LogEvent: Int, CaseIterable, Sendable {
         case .tunnelUp: "tunnel.up"
         case .tunnelDown: "tunnel.down"
         case .tunnelRefused: "tunnel.refused"
+        case .fenceDown: "fence.down"
+        case .fenceUp: "fence.up"
         case .offered: "lease.offered"
         case .erasing: "lease.erasing"
         case .erased: "lease.erased"
@@ -107,7 +111,7 @@ public enum LogEvent: Int, CaseIterable, Sendable {
         switch self {
         case .configurationBad, .journalFailed, .journalUnreadable, .driveForeign, .registrationFailed, .registrationUseless,
             .checkInFailed, .answerRefused, .clockDoubted, .storageFailed, .storageUnencrypted, .engineDown, .containerDown, .tunnelDown,
-            .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone, .driveFailing, .driveOwed, .lookFailed, .vaultRefused,
+            .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone, .driveFailing, .driveOwed, .lookFailed, .fenceDown, .vaultRefused,
             .vaultFailed, .lampFailed:
             true
         default: false

@@ -196,6 +196,7 @@ final class Shell {
         let request = CheckInRequest(
             lease: lease, phase: phase, tunnel: tunnel, start: core.journal.starts, uptime: Measured.uptime(), fault: fault)
         engine?.look()
+        lookAtFence()
         loop.cancel(message)
         message = market.checkIn(request) { [self] reply in
             switch reply {
@@ -283,6 +284,18 @@ final class Shell {
     private func destroyKey() {
         do throws(SystemError) { try Files.destroy(layout.leaseKeyPath) } catch {
             write(Note(.eraseFailed, ["reason": error.message]))
+        }
+    }
+
+    /// Raises the fence again where it does not stand as it was raised.
+    private func lookAtFence() {
+        world.lookAtFence { [self] stands in
+            guard !stands else { return }
+            write(Note(.fenceDown, ["reason": "its rules were changed or removed by something on this machine"]))
+            world.raiseFence { [self] trouble in
+                guard let trouble else { return write(Note(.fenceUp)) }
+                write(Note(.fenceDown, ["reason": trouble]))
+            }
         }
     }
 

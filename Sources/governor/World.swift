@@ -60,6 +60,9 @@ final class World {
     var onStep: (String, Int64) -> Void = { _, _ in }
     private var steps: [(name: String, work: (@escaping () -> Void) -> Void)] = []
     private var isBusy = false
+    /// The rules of the fence as the kernel told them right after they were raised; nil while it is down.
+    private var walls: [UInt8]?
+    private var isLooking = false
     private var progress: Progress?
 
     init(loop: EventLoop, layout: Layout, config: Config) {
@@ -129,17 +132,48 @@ final class World {
     }
 
     private func lowerFence() {
-        enqueue("fence-lower") { [self] done in runAll(layout.fence(config).lowering) { _ in done() } }
+        enqueue("fence-lower") { [self] done in
+            walls = nil
+            runAll(layout.fence(config).lowering) { _ in done() }
+        }
     }
 
-    /// Raises bridge and walls. Nil, or why not.
+    /// Raises bridge and walls, and sees that they stand. Nil, or why not.
     func raiseFence(_ completion: @escaping (String?) -> Void) {
         enqueue("fence-raise") { [self] done in
-            runAll(layout.fence(config).raising) { trouble in
-                done()
-                completion(trouble)
+            runAll(layout.fence(config).raising) { [self] trouble in
+                if let trouble {
+                    done()
+                    return completion(trouble)
+                }
+                look { [self] outcome in
+                    if outcome.status == 0 { walls = outcome.output }
+                    done()
+                    completion(outcome.status == 0 ? nil : outcome.reason)
+                }
             }
         }
+    }
+
+    /// Whether the walls stand as they were raised: whoever reloads this machine's own firewall may have flushed them. Not called where they
+    /// were not raised by this program, or are gone by the time it looks.
+    func lookAtFence(_ completion: @escaping (Bool) -> Void) {
+        guard walls != nil, !isLooking else { return }
+        isLooking = true
+        enqueue("fence-look") { [self] done in
+            isLooking = false
+            guard let walls else { return done() }
+            look { outcome in
+                done()
+                completion(outcome.output == walls)
+            }
+        }
+    }
+
+    /// The rules as the kernel tells them; nothing where there are none by the configuration.
+    private func look(_ completion: @escaping (Outcome) -> Void) {
+        guard let command = layout.fence(config).looking else { return completion(Outcome(status: 0, output: [], complaint: [])) }
+        loop.run(command, completion)
     }
 
     private func runAll(_ commands: [Command], _ completion: @escaping (String?) -> Void) {

@@ -115,6 +115,19 @@ WantedBy=multi-user.target
 """
 
 
+def test_a_fence_that_is_taken_down_stands_again(house, device, access):
+    """Something on the device flushes or changes its rules, as a reload of a firewall does: seen with the next check-in, and raised again."""
+    session = house.session(access)
+    table = ["inet", f"sublet-{device.bridge}"]
+    before = run("nft", "--stateless", "list", "table", *table).stdout
+    for times, words in enumerate((["delete", "table", *table], ["flush", "chain", *table, "host"]), 1):
+        run("nft", *words)
+        device.wait_event("fence.up", times, since=device.since)
+        assert run("nft", "--stateless", "list", "table", *table).stdout == before
+    assert len(device.events("fence.down", device.since)) == 2
+    session.must_go_on()
+
+
 def test_a_killed_container_comes_back(house, device, access):
     """kill -9 of the container's init: it starts again with its data, the same host key, and every service that the renter has enabled;
     the market hears of it."""
