@@ -38,7 +38,8 @@ public struct Fence: Equatable, Sendable {
 
     /// The rule set, as `nft -f` reads it.
     public var rules: String {
-        let opened = allowed.isEmpty ? "" : "ip daddr { \(Self.list(allowed.map { $0.text })) } counter accept\n        "
+        // One rule each: in a set of nftables ranges must not overlap.
+        let opened = allowed.reduce("") { $0 + "ip daddr \($1.text) counter accept\n        " }
         let mail = passesMail ? "" : "tcp dport 25 counter drop\n        "
         return """
             \(Self.removal(of: table))

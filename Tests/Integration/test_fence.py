@@ -255,7 +255,7 @@ def test_the_device_by_its_link_local_address(net):
 
 def test_what_the_owner_opens(net):
     """`network.allow` and `network.smtp`; raised anew over the old rules, in one step."""
-    net.fence(allow=["192.168.77.1"], smtp=True)
+    net.fence(allow=["192.168.77.1", "192.168.77.0/30", "192.168.88.0/24"], smtp=True)
     assert net.reaches("tcp", "192.168.77.1") and net.reaches("tcp", "45.45.45.45", 25)
     assert not net.reaches("tcp", "192.168.77.2", 22) and not net.reaches("tcp", "10.213.77.1", 22)
     net.fence()
