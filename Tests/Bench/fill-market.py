@@ -27,7 +27,7 @@ for number in range(count):
     ledger.execute(
         "INSERT INTO lease VALUES (?, ?, 'offered', ?, NULL, NULL, NULL, 'renterabcd', ?, x'', '', ?, ?, ?, ?)",
         (lease, device, now, b"abcdefghjkmnpqrstuvw", host, first, first + 1, first + 2))
-    ledger.execute("INSERT INTO sighting VALUES (?, 'offered', 'up', NULL, 0, ?, NULL)", (lease, now))
+    ledger.execute("INSERT INTO sighting VALUES (?, 'offered', 'up', NULL, 0, ?, NULL, 1)", (lease, now))
     ledger.execute("UPDATE device SET latest_lease = ? WHERE id = ?", (lease, device))
     ledger.executemany("INSERT INTO port VALUES (?, ?, ?, 0)", [(host, first + offset, lease) for offset in range(3)])
     print(device, key, lease)
