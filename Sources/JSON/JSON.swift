@@ -76,17 +76,20 @@ public struct JSONError: Error, Equatable, Sendable {
     public let expected: String
     /// What was there.
     public let found: String
+    /// The byte at which a text is no JSON any more, its length where it ends too early; nil for an error of a value.
+    public let offset: Int?
 
-    /// An error at a key.
-    public init(_ path: String, expected: String, found: String) {
+    /// An error at a key, or at a byte.
+    public init(_ path: String, expected: String, found: String, offset: Int? = nil) {
         self.path = path
         self.expected = expected
         self.found = found
+        self.offset = offset
     }
 
     /// One line for people.
     public var message: String {
-        (path.isEmpty ? "" : path + ": ") + "expected " + expected + ", found " + found
+        (path.isEmpty ? "" : path + ": ") + "expected " + expected + ", found " + found + (offset.map { " at byte \($0)" } ?? "")
     }
 }
 
@@ -120,7 +123,7 @@ extension JSON {
             throw JSONError("", expected: "JSON", found: bytes.isEmpty ? "nothing" : "more than 2 GiB")
         }
         // json-c takes a zero byte for the end of the text and would not look at what follows.
-        if let zero = bytes.firstIndex(of: 0) { throw JSONError("", expected: "JSON", found: "a zero byte at byte \(zero)") }
+        if let zero = bytes.firstIndex(of: 0) { throw JSONError("", expected: "JSON", found: "a zero byte", offset: zero) }
         // json-c 0.18 (Debian 13) takes every byte above 127 in a string for a control character where char is signed and the grammar is
         // strict (its issue 892). So the grammar is checked with letters in their place, and the text itself without being strict.
         guard bytes.contains(where: { $0 >= 0x80 }) else { return try parse(bytes, flags: cjson_strict_flags()) }
@@ -147,7 +150,7 @@ extension JSON {
         }
         guard code == json_tokener_success else {
             let reason = json_tokener_error_desc(code).map { String(cString: $0) } ?? "error \(code.rawValue)"
-            throw JSONError("", expected: "JSON", found: reason + " at byte \(end)")
+            throw JSONError("", expected: "JSON", found: reason, offset: end)
         }
         return try JSON(copying: tree.root, depth: 0)
     }

@@ -15,7 +15,7 @@ enum RunCommand {
     static func run(_ options: Options) throws(CommandFailure) {
         let layout = Layout(options)
         let log = Log(threshold: options.has("--debug") ? .debug : .info)
-        guard let config = try Misconfigured.wait(layout, log) else { return }
+        guard let config = try Misconfigured.wait(layout, log, stays: options.has("--stay")) else { return }
         try Needs.check(layout, config)
         let lock = try takeLock(layout)
         try serve(layout, config, log)
