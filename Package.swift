@@ -50,7 +50,7 @@ let package = Package(
         room("Protocol", ["JSON"]),
         room("EventLoop", ["CCurl", "CLinux", "Platform"], links: ["curl"]),
 
-        room("Appliance", ["JSON", "Platform", "Protocol"]),
+        room("Appliance", ["GovernorCore", "JSON", "Platform", "Protocol"]),
         room("Commands", ["CLinux", "Platform"]),
         room("VaultProtocol", ["CLinux", "Platform"]),
         program("vault", ["CLinux", "Commands", "Platform", "VaultProtocol"]),
@@ -77,7 +77,7 @@ let package = Package(
         room("Simulator", ["GovernorCore", "JSON", "MarketCore", "Protocol"]),
         program("simulate", ["CLinux", "Commands", "Platform", "Simulator"]),
 
-        tests("Appliance", ["Appliance", "JSON", "Platform", "Protocol"]),
+        tests("Appliance", ["Appliance", "GovernorCore", "JSON", "Platform", "Protocol"]),
         tests("Platform", ["Platform"]),
         tests("JSON", ["JSON"]),
         tests("Crypto", ["Crypto", "Platform"]),

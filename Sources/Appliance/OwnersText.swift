@@ -7,7 +7,7 @@ public enum OwnersText {
     public static func parse(_ file: [UInt8]) throws(JSONError) -> JSON {
         let bytes = file.starts(with: [0xEF, 0xBB, 0xBF]) ? Array(file.dropFirst(3)) : file
         if let fault = fault(of: bytes) { throw fault }
-        do throws(JSONError) { return try JSON.parse(bytes) } catch { throw placed(error, in: bytes) }
+        return try JSON.parse(bytes) { reason, offset in found(reason, offset, in: bytes) }
     }
 
     /// What is wrong with the text whatever it says; nil where it is a text in UTF-8.
@@ -31,20 +31,15 @@ public enum OwnersText {
 
     private static func notWhole(_ what: String) -> String { what + ": the file was not copied whole; copy it again" }
 
-    /// The parser's error by line and column, as an editor shows them.
-    private static func placed(_ error: JSONError, in bytes: [UInt8]) -> JSONError {
-        guard let offset = error.offset else { return error }
+    /// What the parser found at a byte, by line and column, as an editor shows them.
+    private static func found(_ reason: String, _ offset: Int, in bytes: [UInt8]) -> String {
         let place = place(offset, in: bytes)
-        if offset >= bytes.count {
-            return JSONError(
-                "", expected: "JSON",
-                found: "a text that ends too early, in " + place + ": the file was not copied whole, or a closing \" or } is missing")
+        guard offset < bytes.count else {
+            return "a text that ends too early, in " + place + ": the file was not copied whole, or a closing \" or } is missing"
         }
-        let rest = bytes[offset...]
-        if rest.starts(with: [0xE2, 0x80]), let quote = rest.dropFirst(2).first, (0x98...0x9F).contains(quote) {
-            return JSONError("", expected: "JSON", found: "a curly quote in " + place + "; use straight ones, \"")
-        }
-        return JSONError("", expected: "JSON", found: error.found + " in " + place)
+        let isCurly =
+            bytes[offset...].starts(with: [0xE2, 0x80]) && bytes.dropFirst(offset + 2).first.map { (0x98...0x9F).contains($0) } ?? false
+        return isCurly ? "a curly quote in " + place + "; use straight ones, \"" : reason + " in " + place
     }
 
     /// Line and column of a byte, both from 1; a column is a byte, and a tab one of them.

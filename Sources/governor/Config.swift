@@ -83,7 +83,8 @@ struct Config: Equatable {
     init(_ json: JSON, _ board: Board) throws(JSONError) {
         var reader = try ObjectReader(json)
         server = try Self.server(&reader)
-        let id = try reader.string("deviceId", 1...64)
+        // At most its length, so that a key in its place is not shown.
+        let id = try reader.string("deviceId", 1...36)
         // The GUID of zeros is what programs write where they have none.
         guard let device = DeviceID(id), id.utf8.contains(where: { $0 != UInt8(ascii: "0") && $0 != UInt8(ascii: "-") }) else {
             throw reader.failure("deviceId", expected: DeviceID.form, found: "\"" + id + "\"")

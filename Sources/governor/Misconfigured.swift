@@ -2,7 +2,6 @@ import CLinux
 import Commands
 import EventLoop
 import GovernorCore
-import JSON
 import Lamp
 import Platform
 
@@ -30,6 +29,7 @@ enum Misconfigured {
         let loop = try EventLoop()
         var config: Config?
         var told: String?
+        var files = StatusFiles(layout)
         func look() {
             do throws(CommandFailure) {
                 config = try layout.config()
@@ -41,7 +41,7 @@ enum Misconfigured {
         func complain(_ reason: String) {
             told = reason
             log.write(Note(.configurationBad, ["reason": reason]))
-            publish(reason, layout)
+            files.publish("misconfigured", .four, reason)
         }
         func lookLater() {
             loop.after(milliseconds: pause) {
@@ -64,11 +64,5 @@ enum Misconfigured {
         Supervisor()?.ready(loop)
         try loop.run()
         return config
-    }
-
-    private static func publish(_ reason: String, _ layout: Layout) {
-        let status = JSON.object(Status.head("misconfigured", .four) + [.init("fault", .string(reason))])
-        // Without it `governor status` says less; the lamp and the log say it too.
-        do throws(SystemError) { try Files.publish(layout.statusPath, status.encoded()) } catch { return }
     }
 }

@@ -1,4 +1,5 @@
-"""What an owner without a keyboard meets: a device that stays with a wrong device-config.json, says why, and goes on when it is mended."""
+"""What an owner without a keyboard meets: a device that stays with a wrong device-config.json, says why in device-status.txt, and goes on
+when it is mended. (How that file comes onto the card: hardware-tests/device-status.bats.)"""
 
 import json
 import os
@@ -29,8 +30,8 @@ class Card:
         content = text(value) if not isinstance(value, bytes) else value
         self.config.write_bytes(form(content.replace(b"@DRIVE@", str(self.folder / "drive.img").encode())))
 
-    def start(self, *more):
-        words = [world.BIN / "governor", "run", "--stay", *more, "--config", self.config, "--state", self.folder / "state"]
+    def start(self, stays=True):
+        words = [world.BIN / "governor", "run", *(["--stay"] if stays else []), "--config", self.config, "--state", self.folder / "state"]
         words += ["--run", self.folder / "run", "--base", self.folder / "no.tar", "--board", self.folder / "no-board"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -42,6 +43,20 @@ class Card:
         """What `governor status --json` would read; nothing until there is one."""
         path = self.folder / "run" / "status.json"
         return json.loads(path.read_text()) if path.exists() else {}
+
+    @property
+    def text(self):
+        return self.folder / "run" / "device-status.txt"
+
+    @property
+    def mark(self):
+        return self.folder / "run" / "device-status.changed"
+
+    def lines(self):
+        """device-status.txt, which must be a text of Windows."""
+        content = self.text.read_bytes().decode()
+        assert content.endswith("\r\n") and content.count("\n") == content.count("\r\n") == content.count("\r")
+        return content.split("\r\n")[:-1]
 
     def ended(self):
         """The exit status, once it has ended."""
@@ -84,8 +99,14 @@ def test_it_stays_says_why_and_goes_on_by_itself(card, name):
     card.start()
     status = wait_for("the status", lambda: card.status().get("state") == "misconfigured" and card.status())
     assert sentence in status["fault"] and status["lamp"] == "four" and str(card.config) in status["fault"]
-    with pytest.raises(subprocess.TimeoutExpired):
-        card.process.wait(timeout=6)
+    if name == "missing":
+        # Longer than it is between two looks.
+        with pytest.raises(subprocess.TimeoutExpired):
+            card.process.wait(timeout=7)
+    first, empty, *rest, other, advice = card.lines()
+    assert first.startswith("Sublet ") and (empty, other) == ("", "") and advice.startswith("Mend device-config.json on this card")
+    assert rest == ["state       misconfigured", "lamp        four flashes, pause: configuration error", "fault       " + status["fault"]]
+    assert card.text.stat().st_mode & 0o777 == 0o644 and card.mark.exists() and GOOD["deviceKey"] not in card.text.read_text()
     assert card.said().count("event=config.bad") == 1 and GOOD["deviceKey"] not in card.said()
     assert not (card.folder / "state" / "journal.json").exists() and not (card.folder / "drive.img").exists()
     card.write(GOOD)
@@ -110,6 +131,39 @@ def test_a_name_that_windows_made_longer(card):
     os.rename(card.folder / "device-config.json.txt", card.config)
     card.config.write_bytes(card.config.read_bytes().replace(b"@DRIVE@", str(card.folder / "drive.img").encode()))
     card.must_go_on()
+
+
+def test_the_owner_reads_why_it_does_not_start(card):
+    """A governor that ends says so in the file; one that ends the same way again writes nothing new."""
+    card.write(GOOD)
+    (card.folder / "run").mkdir()
+    card.start()
+    assert card.ended() == 69
+    lines = card.lines()
+    assert lines[2:4] == ["state       not running", "lamp        dark: not running"] and "base image" in lines[4], lines
+    assert lines[-1].startswith("It could not start.")
+    before = card.text.stat()
+    card.mark.unlink()
+    card.start()
+    assert card.ended() == 69
+    assert not card.mark.exists() and card.text.stat().st_ino == before.st_ino
+
+
+def test_without_stay_nothing_is_told(card):
+    """By hand: one line and status 78 or 69; no file is made."""
+    for content, code in ((b"", 78), (GOOD, 69)):
+        card.write(content)
+        card.start(stays=False)
+        assert card.ended() == code and not card.text.parent.exists()
+
+
+def test_a_key_in_the_wrong_place_is_not_shown(card):
+    """Whoever mixes up the two lines of the market's answer does not find the key in the log, nor in a file that all may read."""
+    card.write({**GOOD, "deviceId": GOOD["deviceKey"], "deviceKey": GOOD["deviceId"]})
+    card.start()
+    wait_for("the file", card.text.exists)
+    assert "deviceId: expected a string of 1 to 36 bytes, found 64 bytes" in card.text.read_text()
+    assert GOOD["deviceKey"] not in card.text.read_text() + card.said() + json.dumps(card.status())
 
 
 def test_each_new_fault_is_told_and_a_signal_ends_the_wait(card):
