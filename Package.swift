@@ -50,6 +50,7 @@ let package = Package(
         room("Protocol", ["JSON"]),
         room("EventLoop", ["CCurl", "CLinux", "Platform"], links: ["curl"]),
 
+        room("Appliance", ["GovernorCore", "JSON", "Platform", "Protocol"]),
         room("Commands", ["CLinux", "Platform"]),
         room("VaultProtocol", ["CLinux", "Platform"]),
         program("vault", ["CLinux", "Commands", "Platform", "VaultProtocol"]),
@@ -64,7 +65,7 @@ let package = Package(
         program(
             "governor",
             [
-                "CLinux", "Commands", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "Lamp", "MarketClient",
+                "Appliance", "CLinux", "Commands", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "Lamp", "MarketClient",
                 "Platform", "Protocol", "Storage", "Tunnel", "VaultProtocol",
             ]),
 
@@ -76,6 +77,7 @@ let package = Package(
         room("Simulator", ["GovernorCore", "JSON", "MarketCore", "Protocol"]),
         program("simulate", ["CLinux", "Commands", "Platform", "Simulator"]),
 
+        tests("Appliance", ["Appliance", "GovernorCore", "JSON", "Platform", "Protocol"]),
         tests("Platform", ["Platform"]),
         tests("JSON", ["JSON"]),
         tests("Crypto", ["Crypto", "Platform"]),

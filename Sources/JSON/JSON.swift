@@ -115,7 +115,11 @@ extension JSON {
     public static let deepest: Int32 = 16
 
     /// Parses a text strictly: UTF-8, nothing after the value, at most 16 levels deep.
-    public static func parse(_ bytes: [UInt8]) throws(JSONError) -> JSON {
+    public static func parse(_ bytes: [UInt8]) throws(JSONError) -> JSON { try parse(bytes) { $0 + " at byte \($1)" } }
+
+    /// The same; what is no JSON is told in the caller's words, made from the parser's reason and the byte at which it stopped (the length of a
+    /// text that ends too early).
+    public static func parse(_ bytes: [UInt8], telling words: (String, Int) -> String) throws(JSONError) -> JSON {
         guard !bytes.isEmpty, bytes.count < Int(Int32.max) else {
             throw JSONError("", expected: "JSON", found: bytes.isEmpty ? "nothing" : "more than 2 GiB")
         }
@@ -123,12 +127,12 @@ extension JSON {
         if let zero = bytes.firstIndex(of: 0) { throw JSONError("", expected: "JSON", found: "a zero byte at byte \(zero)") }
         // json-c 0.18 (Debian 13) takes every byte above 127 in a string for a control character where char is signed and the grammar is
         // strict (its issue 892). So the grammar is checked with letters in their place, and the text itself without being strict.
-        guard bytes.contains(where: { $0 >= 0x80 }) else { return try parse(bytes, flags: cjson_strict_flags()) }
-        _ = try parse(bytes.map { $0 < 0x80 ? $0 : UInt8(ascii: "x") }, flags: cjson_strict_flags())
-        return try parse(bytes, flags: Int32(JSON_TOKENER_VALIDATE_UTF8))
+        guard bytes.contains(where: { $0 >= 0x80 }) else { return try parse(bytes, cjson_strict_flags(), words) }
+        _ = try parse(bytes.map { $0 < 0x80 ? $0 : UInt8(ascii: "x") }, cjson_strict_flags(), words)
+        return try parse(bytes, Int32(JSON_TOKENER_VALIDATE_UTF8), words)
     }
 
-    private static func parse(_ bytes: [UInt8], flags: Int32) throws(JSONError) -> JSON {
+    private static func parse(_ bytes: [UInt8], _ flags: Int32, _ words: (String, Int) -> String) throws(JSONError) -> JSON {
         guard let tokener = JSONTokener(depth: deepest, flags: flags) else {
             throw JSONError("", expected: "memory for a parser", found: "none")
         }
@@ -147,7 +151,7 @@ extension JSON {
         }
         guard code == json_tokener_success else {
             let reason = json_tokener_error_desc(code).map { String(cString: $0) } ?? "error \(code.rawValue)"
-            throw JSONError("", expected: "JSON", found: reason + " at byte \(end)")
+            throw JSONError("", expected: "JSON", found: words(reason, Int(end)))
         }
         return try JSON(copying: tree.root, depth: 0)
     }

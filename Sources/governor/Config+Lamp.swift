@@ -1,6 +1,5 @@
 import JSON
 import Lamp
-import Platform
 
 extension Config {
     /// The lamps: what `lamp` names, and nothing else; without it the board's own.
@@ -27,8 +26,7 @@ extension Config {
     /// The lamps of a file that is wrong elsewhere, to show just that; the board's own where `lamp` can't be read either.
     static func lampAlone(_ path: String, _ board: Board) -> LampPlan {
         do throws(JSONError) {
-            let bytes = (try? Files.read(path, limit: limit)) ?? []
-            var reader = try ObjectReader(try JSON.parse(withoutMark(bytes)))
+            var reader = try ObjectReader(try value(path))
             return try lamp(try reader.optionalObject("lamp"), board)
         } catch { return board.lamp }
     }

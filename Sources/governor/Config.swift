@@ -1,3 +1,4 @@
+import Appliance
 import CLinux
 import Fence
 import JSON
@@ -61,23 +62,29 @@ struct Config: Equatable {
     static let limit = 65_536
 
     /// Reads the file. The error is one line that names the key and what was expected.
-    static func read(_ path: String, _ board: Board) throws(JSONError) -> Config {
+    static func read(_ path: String, _ board: Board) throws(JSONError) -> Config { try Config(try value(path), board) }
+
+    /// The file's value, whatever it holds.
+    static func value(_ path: String) throws(JSONError) -> JSON {
         let bytes: [UInt8]
         do throws(SystemError) { bytes = try Files.read(path, limit: limit) } catch {
             let found = error.code == EFBIG ? "more than \(limit) bytes" : errnoText(error.code)
-            throw JSONError("", expected: "a readable file of at most \(limit) bytes", found: found)
+            throw JSONError("", expected: "a readable file of at most \(limit) bytes", found: found + otherName(path))
         }
-        return try Config(try JSON.parse(withoutMark(bytes)), board)
+        return try OwnersText.parse(bytes)
     }
 
-    /// Windows editors put a byte order mark in front.
-    static func withoutMark(_ bytes: [UInt8]) -> [UInt8] { bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? Array(bytes.dropFirst(3)) : bytes }
+    /// Windows hides the ends of names, and puts another one behind the one that is there.
+    private static func otherName(_ path: String) -> String {
+        Files.exists(path + ".txt") && !Files.exists(path) ? "; there is one that ends with .json.txt: take the .txt away" : ""
+    }
 
     /// Reads the value strictly.
     init(_ json: JSON, _ board: Board) throws(JSONError) {
         var reader = try ObjectReader(json)
         server = try Self.server(&reader)
-        let id = try reader.string("deviceId", 1...64)
+        // At most its length, so that a key in its place is not shown.
+        let id = try reader.string("deviceId", 1...36)
         // The GUID of zeros is what programs write where they have none.
         guard let device = DeviceID(id), id.utf8.contains(where: { $0 != UInt8(ascii: "0") && $0 != UInt8(ascii: "-") }) else {
             throw reader.failure("deviceId", expected: DeviceID.form, found: "\"" + id + "\"")

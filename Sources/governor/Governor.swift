@@ -22,7 +22,7 @@ let version = "0.1.0"
         if arguments.contains("--help") || arguments.first == "help" { return Terminal.print(usage) }
         let rest = arguments.dropFirst()
         switch arguments.first {
-        case "run": try RunCommand.run(try Options(rest, valued: Layout.options, plain: ["--debug"]))
+        case "run": try RunCommand.run(try Options(rest, valued: Layout.options, plain: ["--debug", "--stay"]))
         case "halt": try HaltCommand.run(try Options(rest, valued: Layout.options))
         case "status": try StatusCommand.run(try Options(rest, valued: Layout.options, plain: ["--json"]))
         case "storage" where rest.first == "vault":
@@ -69,6 +69,7 @@ let version = "0.1.0"
           --drive ID      only if DEV is still the drive of this identity, or, with --diskseq N,
                           the one that came as the Nth of this boot and is known by it
           --yes           do not ask              --json  for programs
+          --stay          run: wait where device-config.json is wrong, show that, and go on when it is mended
           --debug         more in the log         --version, --help
 
         exit status

@@ -49,6 +49,9 @@ struct Layout {
     var leaseKeyPath: String { stateFolder + "/lease.key" }
     var receiptsFolder: String { stateFolder + "/receipts" }
     var statusPath: String { runFolder + "/status.json" }
+    /// The same for the owner, and that it has changed.
+    var ownersTextPath: String { runFolder + "/device-status.txt" }
+    var ownersMarkPath: String { runFolder + "/device-status.changed" }
     /// The market's clock, for the next governor of this boot.
     var clockPath: String { runFolder + "/market-clock.json" }
     var lockPath: String { runFolder + "/governor.lock" }

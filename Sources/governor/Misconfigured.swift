@@ -2,18 +2,21 @@ import CLinux
 import Commands
 import EventLoop
 import GovernorCore
-import JSON
 import Lamp
 import Platform
 
-/// A device whose device-config.json is wrong. Where there is a lamp, the program stays to show that, and does nothing else.
+/// A device whose device-config.json is wrong. Where there is a lamp, or `--stay` asks for it, the program stays to show that, does nothing
+/// else, and goes on when the file is mended. By hand, without either, it ends at once: status 78, nothing touched.
 enum Misconfigured {
-    /// The configuration, as soon as it can be read; nil where a signal ended the wait. Without a lamp a wrong one ends the program at once.
-    static func wait(_ layout: Layout, _ log: Log) throws(CommandFailure) -> Config? {
+    /// Milliseconds between two looks at the file. No inotify: the file system it lies on may itself come later.
+    private static let pause: Int64 = 5_000
+
+    /// The configuration, as soon as it can be read; nil where a signal ended the wait.
+    static func wait(_ layout: Layout, _ log: Log, stays: Bool) throws(CommandFailure) -> Config? {
         let failure: CommandFailure
         do throws(CommandFailure) { return try layout.config() } catch { failure = error }
         let plan = Config.lampAlone(layout.configPath, Board.read(layout.boardPath))
-        guard !plan.isEmpty, Invocation.isRoot else { throw failure }
+        guard stays || !plan.isEmpty, Invocation.isRoot else { throw failure }
         // Held while we show it: another governor may be at work with the configuration that it has read.
         let lock = try RunCommand.takeLock(layout)
         defer { _ = lock.raw }
@@ -25,30 +28,41 @@ enum Misconfigured {
         guard signals.raw >= 0 else { throw .last("signalfd") }
         let loop = try EventLoop()
         var config: Config?
-        let number = signals.raw
+        var told: String?
+        var files = StatusFiles(layout)
+        func look() {
+            do throws(CommandFailure) {
+                config = try layout.config()
+                loop.stop()
+            } catch {
+                if error.message != told { complain(error.message) }
+            }
+        }
         func complain(_ reason: String) {
+            told = reason
             log.write(Note(.configurationBad, ["reason": reason]))
-            publish(reason, layout)
+            files.publish("misconfigured", .four, reason)
+        }
+        func lookLater() {
+            loop.after(milliseconds: pause) {
+                look()
+                lookLater()
+            }
         }
         complain(reason)
         let keeper = Lamps.keeper(loop, plan) { note in log.write(note) }
         defer { keeper?.end() }
         keeper?.show(LampPattern.four.number)
+        lookLater()
+        let number = signals.raw
         loop.watch(number) { _ in
             guard clinux_read_signal(number) == SIGHUP else { return loop.stop() }
-            do throws(CommandFailure) {
-                config = try layout.config()
-                loop.stop()
-            } catch { complain(error.message) }
+            // Who asks is told again.
+            told = nil
+            look()
         }
         Supervisor()?.ready(loop)
         try loop.run()
         return config
-    }
-
-    private static func publish(_ reason: String, _ layout: Layout) {
-        let status = JSON.object(Status.head("misconfigured", .four) + [.init("fault", .string(reason))])
-        // Without it `governor status` says less; the lamp and the log say it too.
-        do throws(SystemError) { try Files.publish(layout.statusPath, status.encoded()) } catch { return }
     }
 }

@@ -15,11 +15,20 @@ enum RunCommand {
     static func run(_ options: Options) throws(CommandFailure) {
         let layout = Layout(options)
         let log = Log(threshold: options.has("--debug") ? .debug : .info)
-        guard let config = try Misconfigured.wait(layout, log) else { return }
-        try Needs.check(layout, config)
-        let lock = try takeLock(layout)
-        try serve(layout, config, log)
-        _ = lock.raw
+        guard let config = try Misconfigured.wait(layout, log, stays: options.has("--stay")) else { return }
+        do throws(CommandFailure) {
+            try Needs.check(layout, config)
+            let lock = try takeLock(layout)
+            try serve(layout, config, log)
+            _ = lock.raw
+        } catch {
+            // Nobody sees its last words: the owner's file has them. Those of one that only found another at work are not the device's.
+            if options.has("--stay"), error.code != .refused {
+                var files = StatusFiles(layout)
+                files.publish("not running", .dark, error.message)
+            }
+            throw error
+        }
     }
 
     static func takeLock(_ layout: Layout) throws(CommandFailure) -> FileDescriptor {

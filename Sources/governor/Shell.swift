@@ -26,6 +26,9 @@ final class Shell {
     let world: World
     private var vault: VaultDoor?
     private var leaseEnd: LeaseEndFile
+    private var files: StatusFiles
+    /// Why the market's last answer was none, or no good one.
+    private(set) var marketFault: String?
 
     private var events: [Event] = []
     private var actions: [Action] = []
@@ -50,6 +53,7 @@ final class Shell {
         self.tunnelKey = tunnelKey
         boot = Clock.bootName()
         leaseEnd = LeaseEndFile(in: layout.vaultFolder)
+        files = StatusFiles(layout)
         core = Lifecycle(journal: journal, seed: try Random.seed(), clock: Self.readClock(layout, boot))
         market = MarketClient(loop: loop, server: config.server, device: config.device, key: config.key)
         receipts = Receipts(loop: loop, layout: layout, market: market, device: config.device, log: log)
@@ -164,6 +168,7 @@ final class Shell {
     }
 
     func write(_ note: Note) {
+        if note.event == .registrationFailed || note.event == .checkInFailed { marketFault = note.fields.first?.value }
         let lease = core.tenancy?.lease ?? core.journal.lease
         log.write(note, after: lease.map { [LogField("lease", $0.text)] } ?? [])
     }
@@ -375,12 +380,11 @@ final class Shell {
     /// Makes the lamp dark; the lease goes on.
     func end() { lamp?.end() }
 
-    /// Shows the state by the lamp, and writes it for `governor status` and for the renter; in RAM, so it costs the card nothing.
+    /// Shows the state by the lamp, and writes it for `governor status`, for the owner and for the renter; in RAM, so it costs the card nothing.
     func publish() {
         lamp?.show(core.lamp.number)
         leaseEnd.show(core.end, core.journal.expires)
-        let status = Status(shell: self).json.encoded()
-        do throws(SystemError) { try Files.publish(layout.statusPath, status) } catch {
+        do throws(SystemError) { try files.publish(Status(shell: self).json, core.lamp) } catch {
             log.write(.debug, id: 0, "status.failed", [LogField("reason", error.message)])
         }
     }

@@ -46,6 +46,7 @@ struct Status {
             }
             members.append(.init("progress", .object(inner)))
         }
+        add("marketFault", core.lamp == .two ? shell.marketFault : nil)
         members.append(.init("marketFailures", .integer(Int64(core.marketFailures))))
         members.append(.init("wakeUps", .integer(Int64(shell.loop.wakeUps))))
         json = .object(members)
@@ -79,7 +80,7 @@ enum StatusCommand {
             throw CommandFailure(.unavailable, "not running")
         }
         if asJSON { return Terminal.print(json.pretty()) }
-        for line in lines(json) { Terminal.print(line) }
+        for line in lines(json, forOwner: nil) { Terminal.print(line) }
     }
 
     /// What a governor that runs has written; nil where none does.
@@ -91,7 +92,8 @@ enum StatusCommand {
         return json
     }
 
-    private static func lines(_ json: JSON) -> [String] {
+    /// The status in words. For the owner's file the lamp is told by its looks, and what changes by itself is left out.
+    static func lines(_ json: JSON, forOwner pattern: LampPattern?) -> [String] {
         func text(_ key: String) -> String? {
             switch json[key] {
             case .string(let value)?: value
@@ -107,7 +109,7 @@ enum StatusCommand {
             lines.append(padded + value)
         }
         show("state", text("state"))
-        show("lamp", text("lamp").map { $0 + " (" + (text("lampMeaning") ?? "") + ")" })
+        show("lamp", pattern.map { $0.look + ": " + $0.meaning } ?? text("lamp").map { $0 + " (" + (text("lampMeaning") ?? "") + ")" })
         show("no lamp", text("lampFault"))
         show("lease", text("lease"))
         show("expires", json["expires"]?.whole.map { utcText($0) })
@@ -121,13 +123,14 @@ enum StatusCommand {
         show("encryption", text("encryption").map { $0 == "none" ? "NONE: anyone who holds the drive can read it" : $0 })
         show("container", text("container"))
         show("tunnel", text("tunnel").map { $0 + (text("sshPort").map { ", ssh port " + $0 } ?? "") })
+        show("market", text("marketFault"))
         show("fault", text("fault"))
         show("quarantine", text("quarantineReason"))
         for erase in json["owed"]?.elements ?? [] {
             let why = erase["quarantined"]?.truth == true ? "quarantined: its erase failed" : "to be erased when it is back"
             show("owed", erase["drive"]?.text.map { $0 + " (" + why + ")" })
         }
-        if let progress = json["progress"], let step = progress["step"]?.text, let percent = progress["percent"]?.whole {
+        if pattern == nil, let progress = json["progress"], let step = progress["step"]?.text, let percent = progress["percent"]?.whole {
             let left = progress["secondsLeft"]?.whole.map { ", \($0) s left" } ?? ""
             show("working", step + " \(percent) %" + left)
         }

@@ -43,9 +43,10 @@ def text(value):
 # What is in the file (None: there is none), and the words that the one line must have.
 BAD = {
     "missing": (None, ["expected a readable file", "No such file"]),
-    "empty": (b"", ["JSON"]),
+    "empty": (b"", ["JSON", "an empty file"]),
     "not JSON": (b"server = https://market.example\n", ["JSON"]),
-    "half of it": (text(GOOD)[:100], ["JSON"]),
+    "half of it": (text(GOOD)[:100], ["JSON", "ends too early", "not copied whole"]),
+    "UTF-16": (text(GOOD).decode().encode("utf-16"), ["saved as UTF-16; save it as UTF-8"]),
     "two of them": (text(GOOD) * 2, ["JSON"]),
     "a list": (b"[]", ["expected an object", "a list"]),
     "binary": (bytes(range(256)), ["JSON"]),

@@ -93,6 +93,15 @@ def test_the_device_is_offered_only_after_an_erase(house, device):
     assert device.events("storage.unencrypted")
 
 
+def test_the_owner_reads_it_on_a_pc(device):
+    """device-status.txt says the same in words, with what to do; it is a text of Windows, for all to read."""
+    text = (device.run_folder / "device-status.txt").read_bytes().decode()
+    lines = text.split("\r\n")
+    assert "state       offered" in lines and "lamp        slow blink (1 Hz): offered, waiting for a renter" in lines, text
+    assert lines[-2] == "All is well; it waits for somebody who rents it." and "fault" not in text
+    assert [line for line in lines if line.startswith("no lamp     ") and "no LED is named no-such-led" in line]
+
+
 def test_a_lamp_that_is_not_there_is_an_error_that_stops_nothing(device):
     """One line in the log, not one for each try; the status says it too."""
     (line,) = device.events("lamp.failed")
