@@ -40,7 +40,7 @@ public struct Fence: Equatable, Sendable {
         "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
     ]
 
-    private var table: String { "sublet-" + bridge }
+    var table: String { "sublet-" + bridge }
 
     /// The rule set, as `nft -f` reads it.
     public var rules: String {

@@ -63,6 +63,7 @@ final class Shell {
         drives = Drives(loop: loop, layout: layout, config: config) { [self] news in heard(news) }
         world.engine = engine
         world.tunnel = tunnel
+        world.onFenceChange = { [self] in lookAtFence() }
         world.onStep = { [self] name, milliseconds in noteStep(name, milliseconds) }
         world.onProgress = { [self] progress in
             self.progress = progress
