@@ -58,7 +58,7 @@ let package = Package(
         room(
             "Storage", ["CCryptsetup", "CLinux", "CUdev", "Platform", "Protocol", "VaultProtocol"], links: ["cryptsetup", "udev"]),
         room("Engine", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
-        room("Fence", ["Platform"]),
+        room("Fence", ["CLinux", "Platform"]),
         room("Lamp", ["CGpiod", "CLinux", "EventLoop", "Platform"], links: ["gpiod"]),
         room("Tunnel", ["CLinux", "EventLoop", "JSON", "Platform", "Protocol"]),
         room("MarketClient", ["Crypto", "EventLoop", "JSON", "Platform", "Protocol"]),

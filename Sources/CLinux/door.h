@@ -11,6 +11,8 @@
 #include <linux/fs.h>
 #include <linux/loop.h>
 #include <linux/magic.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -167,6 +169,35 @@ static inline int clinux_bound_port(int fd) {
     memset(&address, 0, sizeof address);
     if (getsockname(fd, (struct sockaddr *)&address, &length) < 0) return -1;
     return ntohs(address.sin6_port); // At the same place in both families.
+}
+
+/// A socket that doesn't wait and hears of each change of the nftables rules in this network namespace (NFNLGRP_NFTABLES); -1 and errno.
+static inline int clinux_rules_socket(void) {
+    struct sockaddr_nl group = {.nl_family = AF_NETLINK, .nl_groups = 1U << (NFNLGRP_NFTABLES - 1)};
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&group, sizeof group) == 0) return fd;
+    int code = errno;
+    close(fd);
+    errno = code;
+    return -1;
+}
+/// Takes what such a socket has heard; whether any of it is about a table of this name, or was lost (ENOBUFS). Every message about a table,
+/// or something in one, has the table's name as its first attribute, whose type is 1 (NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, …).
+static inline _Bool clinux_rules_changed(int fd, const char *table) {
+    _Alignas(struct nlmsghdr) char heard[16384];
+    const size_t head = NLMSG_LENGTH(sizeof(struct nfgenmsg)), name = head + sizeof(struct nlattr), size = strlen(table) + 1;
+    _Bool changed = 0;
+    for (int count = 0; count < 1024; count++) {
+        ssize_t got = recv(fd, heard, sizeof heard, MSG_TRUNC);
+        if (got < 0 && errno != ENOBUFS) break;
+        if (got < 0 || (size_t)got > sizeof heard) { changed = 1; continue; }
+        int left = (int)got;
+        for (const struct nlmsghdr *one = (const struct nlmsghdr *)heard; NLMSG_OK(one, left); one = NLMSG_NEXT(one, left)) {
+            const struct nlattr *first = (const struct nlattr *)((const char *)one + head);
+            if (one->nlmsg_len >= name + size && first->nla_type == 1 && memcmp((const char *)one + name, table, size) == 0) changed = 1;
+        }
+    }
+    return changed;
 }
 
 /// posix_spawn of `path` with its own session if asked, no inherited signal mask, and the three descriptors given (-1: /dev/null).

@@ -17,14 +17,20 @@ public struct Fence: Equatable, Sendable {
     public var allowed: [AddressRange]
     /// Whether mail may be handed to other servers (SMTP, port 25); most networks lose their good name by it.
     public var passesMail: Bool
+    /// How much of the owner's line the renter gets.
+    public var share: LineShare
 
     /// A fence.
-    public init(bridge: String, subnet: Subnet, usesNftables: Bool, allowed: [AddressRange] = [], passesMail: Bool = false) {
+    public init(
+        bridge: String, subnet: Subnet, usesNftables: Bool, allowed: [AddressRange] = [], passesMail: Bool = false,
+        share: LineShare = LineShare()
+    ) {
         self.bridge = bridge
         self.subnet = subnet
         self.usesNftables = usesNftables
         self.allowed = allowed
         self.passesMail = passesMail
+        self.share = share
     }
 
     /// What must never be reached: this network, private, shared, loopback, link-local, protocol, documentation, benchmark, multicast and
@@ -34,17 +40,17 @@ public struct Fence: Equatable, Sendable {
         "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
     ]
 
-    private var table: String { "sublet-" + bridge }
+    var table: String { "sublet-" + bridge }
 
     /// The rule set, as `nft -f` reads it.
     public var rules: String {
         // One rule each: in a set of nftables ranges must not overlap.
-        let opened = allowed.map { "ip daddr \($0.text) counter accept\n        " }.joined()
+        let opened = allowed.map { "ip daddr \($0.text) counter goto fresh\n        " }.joined()
         let mail = passesMail ? "" : "tcp dport 25 counter drop\n        "
         return """
             \(Self.removal(of: table))
             table inet \(table) {
-                chain out {
+                \(share.limits)chain out {
                     type nat hook postrouting priority srcnat; policy accept;
                     ip saddr \(subnet.text) oifname != "\(bridge)" masquerade
                 }
@@ -54,21 +60,31 @@ public struct Fence: Equatable, Sendable {
                     oifname "\(bridge)" goto inward
                 }
                 chain outward {
-                    ct state established,related accept
+                    \(share.rule("up"))ct state established,related accept
                     meta nfproto ipv6 counter drop
                     ip saddr != \(subnet.container) counter drop
                     \(opened)ip daddr { \(Self.denied.joined(separator: ", ")) } counter drop
-                    \(mail)counter accept
+                    \(mail)goto fresh
+                }
+                chain fresh {
+                    \(LineShare.pace)
+                    ct count over \(share.connections) counter drop
+                    counter accept
                 }
                 chain inward {
-                    ct state established,related accept
+                    \(share.rule("down"))ct state established,related accept
                     counter drop
                 }
                 chain host {
                     type filter hook input priority filter - 1; policy accept;
                     iifname != "\(bridge)" accept
-                    ct state established,related accept
+                    \(share.rule("up"))ct state established,related accept
                     counter drop
+                }
+                chain toward {
+                    type filter hook output priority filter - 1; policy accept;
+                    oifname != "\(bridge)" accept
+                    \(share.rule("down"))accept
                 }
             }
 

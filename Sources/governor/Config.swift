@@ -44,6 +44,8 @@ struct Config: Equatable {
         var allowed: [AddressRange]
         /// Whether the renter may hand mail to other servers.
         var passesMail: Bool
+        /// How much of the owner's line the renter gets.
+        var share: LineShare
         var resolvers: [String]
     }
 
@@ -198,6 +200,7 @@ extension Config.Network {
         usesNftables = true
         allowed = []
         passesMail = false
+        share = LineShare()
         resolvers = ["9.9.9.9", "149.112.112.112"]
         guard var reader = found else { return }
         if let name = try reader.optionalString("bridge", 1...12) {
@@ -225,6 +228,9 @@ extension Config.Network {
             allowed.append(range)
         }
         passesMail = try reader.optionalBool("smtp") ?? false
+        share.upMbit = try reader.optionalInteger("upMbit", 1...100_000)
+        share.downMbit = try reader.optionalInteger("downMbit", 1...100_000)
+        share.connections = try reader.optionalInteger("connections", 16...1_000_000) ?? share.connections
         try reader.finish()
     }
 }

@@ -106,7 +106,8 @@ struct Layout {
     func fence(_ config: Config) -> Fence {
         Fence(
             bridge: config.network.bridge, subnet: config.network.subnet, usesNftables: config.network.usesNftables,
-            allowed: config.network.allowed, passesMail: config.network.passesMail)
+            allowed: config.network.allowed, passesMail: config.network.passesMail,
+            share: config.network.share)
     }
 
     func tunnelPlace(_ config: Config) -> Tunnel.Place {

@@ -67,6 +67,7 @@ final class Shell {
         drives = Drives(loop: loop, layout: layout, config: config) { [self] news in heard(news) }
         world.engine = engine
         world.tunnel = tunnel
+        world.onFenceChange = { [self] in lookAtFence() }
         world.onStep = { [self] name, milliseconds in noteStep(name, milliseconds) }
         world.onProgress = { [self] progress in
             self.progress = progress

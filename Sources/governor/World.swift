@@ -60,8 +60,11 @@ final class World {
     var onStep: (String, Int64) -> Void = { _, _ in }
     private var steps: [(name: String, work: (@escaping () -> Void) -> Void)] = []
     private var isBusy = false
+    /// Something has changed the fence's rules, this program too.
+    var onFenceChange: () -> Void = {}
     /// The rules of the fence as the kernel told them right after they were raised; nil while it is down.
     private var walls: [UInt8]?
+    private var fenceWatch: FenceWatch?
     private var isLooking = false
     private var progress: Progress?
 
@@ -141,6 +144,7 @@ final class World {
     /// Raises bridge and walls, and sees that they stand. Nil, or why not.
     func raiseFence(_ completion: @escaping (String?) -> Void) {
         enqueue("fence-raise") { [self] done in
+            watchFence()
             runAll(layout.fence(config).raising) { [self] trouble in
                 if let trouble {
                     done()
@@ -153,6 +157,12 @@ final class World {
                 }
             }
         }
+    }
+
+    /// Without the kernel's news the looks with each check-in are left.
+    private func watchFence() {
+        guard fenceWatch == nil, config.network.usesNftables else { return }
+        fenceWatch = try? FenceWatch(loop, layout.fence(config)) { [self] in onFenceChange() }
     }
 
     /// Whether the walls stand as they were raised: whoever reloads this machine's own firewall may have flushed them. Not called where they

@@ -54,6 +54,13 @@ def must_be_whole(house, device, access):
     assert device.status()["lease"] == access["lease"] and len(device.events("lease.erasing")) == 1
 
 
+def quiet(device, event, seconds=3):
+    """Whether an event has not come for a while."""
+    count = len(device.events(event))
+    time.sleep(seconds)
+    return len(device.events(event)) == count
+
+
 def test_a_taken_port_is_passed_over(house, device, occupant, access):
     """A foreign program holds a port before the registration: the market gives three others, and says so in its log."""
     row = house.row(device)
@@ -116,16 +123,40 @@ WantedBy=multi-user.target
 
 
 def test_a_fence_that_is_taken_down_stands_again(house, device, access):
-    """Something on the device flushes or changes its rules, as a reload of a firewall does: seen with the next check-in, and raised again."""
-    session = house.session(access)
-    table = ["inet", f"sublet-{device.bridge}"]
+    """Something on the device flushes or changes its rules, as a reload of a firewall does: the kernel's news of it is heard and it is
+    raised again, without waiting for a check-in: the market answers none meanwhile. What others do to their own rules costs no look."""
+    def looks():
+        return len([line for line in device.events("step.done", device.since) if " step=fence-look " in line])
+
+    session, table = house.session(access), ["inet", f"sublet-{device.bridge}"]
     before = run("nft", "--stateless", "list", "table", *table).stdout
-    for times, words in enumerate((["delete", "table", *table], ["flush", "chain", *table, "host"]), 1):
-        run("nft", *words)
-        device.wait_event("fence.up", times, since=device.since)
-        assert run("nft", "--stateless", "list", "table", *table).stdout == before
-    assert len(device.events("fence.down", device.since)) == 2
+    house.market.process.send_signal(signal.SIGSTOP)
+    try:
+        wait_for("no check-in to be answered any more", lambda: quiet(device, "market.checked-in"), 20)
+        for times, words in enumerate((["delete", "table", *table], ["flush", "chain", *table, "host"]), 1):
+            run("nft", *words)
+            device.wait_event("fence.up", times, since=device.since)
+            assert run("nft", "--stateless", "list", "table", *table).stdout == before
+        assert len(device.events("fence.down", device.since)) == 2
+        assert not device.events("market.check-in-failed", device.since), "it was a check-in's look"
+        wait_for("the look at what was raised", lambda: quiet(device, "step.done"), 30)
+
+        seen, other = looks(), f"sublet-test{os.getpid()}"
+        run("nft", "-f", "-", input=f"table inet {other} {{\n}}\n")
+        for _ in range(50):
+            run("nft", "-f", "-", input=f"add chain inet {other} c\nadd rule inet {other} c counter\ndelete chain inet {other} c\n")
+        run("nft", "delete", "table", "inet", other)
+        assert looks() == seen
+        began = time.monotonic()
+        for _ in range(50):
+            run("nft", "-f", "-", input=f"add counter {' '.join(table)} c\ndelete counter {' '.join(table)} c\n")
+        wait_for("a look at our own", lambda: looks() > seen, 30)
+        wait_for("the last look", lambda: quiet(device, "step.done"), 30)
+        assert looks() - seen <= 3 + (time.monotonic() - began) / 2 and len(device.events("fence.down", device.since)) == 2
+    finally:
+        house.market.process.send_signal(signal.SIGCONT)
     session.must_go_on()
+    must_be_whole(house, device, access)
 
 
 def test_a_killed_container_comes_back(house, device, access):

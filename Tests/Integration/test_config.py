@@ -107,6 +107,10 @@ BAD = {
     "a number as an address": (text(changed(network__allow=[3232235777])), ["network.allow", "a whole number"]),
     "33 addresses": (text(changed(network__allow=["192.168.1.20"] * 33)), ["network.allow", "at most 32"]),
     "mail is a word": (text(changed(network__smtp="yes")), ["network.smtp", "true or false"]),
+    "half a megabit": (text(changed(network__upMbit=0.5)), ["network.upMbit", "a whole number from 1 to 100000"]),
+    "no line at all": (text(changed(network__downMbit=0)), ["network.downMbit", "a whole number from 1 to 100000", "found 0"]),
+    "a rate with its unit": (text(changed(network__downMbit="10 Mbit/s")), ["network.downMbit", "a whole number", "a string"]),
+    "no connections": (text(changed(network__connections=0)), ["network.connections", "a whole number from 16 to 1000000", "found 0"]),
     "another fence": (text(changed(network__fence="barbed wire")), ["network.fence", "\"nftables\" \"none\"", "barbed wire"]),
 }
 

@@ -63,6 +63,41 @@ while True:
             print("heard", len(text), "from", sender[0], flush=True)
             key.fileobj.sendto(b"y", sender)
 """
+# Datagrams of a size, each from a port of its own or all from one, as fast as they go; then how many were answered.
+FLOOD = """
+import select, socket, sys
+address, count, size, own = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "own"
+ports = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count if own else 1)]
+for s in ports:
+    s.connect((address, 53))
+for number in range(count):
+    ports[number % len(ports)].send(b"x" * size)
+answered = 0
+wait = select.poll()
+for s in ports:
+    wait.register(s, select.POLLIN)
+for ready in iter(lambda: wait.poll(1500), []):
+    for descriptor, _ in ready:
+        answered += len(next(s for s in ports if s.fileno() == descriptor).recv(10))
+print(answered)
+"""
+# One end of a TCP connection on port 5001: the one that waits or, with an address, the one that comes; gives 2 MiB or takes what comes.
+PIPE = """
+import socket, sys
+what, *address = sys.argv[1:]
+if address:
+    connection = socket.create_connection((address[0], 5001), 20)
+else:
+    with socket.create_server(("", 5001)) as server:
+        print("ready", flush=True)
+        connection = server.accept()[0]
+if what == "give":
+    connection.sendall(bytes(2 << 20))
+    connection.shutdown(socket.SHUT_WR)
+    connection.recv(1)
+else:
+    print(sum(iter(lambda: len(connection.recv(65536)), 0)))
+"""
 PORTS = ("22", "25", "53", "80", "587")
 
 
@@ -149,6 +184,28 @@ class Net:
         """Whether an answer came."""
         return self.at(role, "python3", "-c", ATTEMPT, kind, address, str(port), *more, check=False, timeout=20).returncode == 0
 
+    def flood(self, address, count, size=8, own=True, role="renter"):
+        """How many of so many datagrams were answered; each from a port of its own is a connection of its own to the kernel."""
+        return int(self.at(role, "python3", "-c", FLOOD, address, count, size, "own" if own else "one", timeout=60).stdout)
+
+    def gives(self, role, other, address, comes):
+        """How many bytes of 2 MiB arrive over TCP; one of the two connects to the other at an address."""
+        waits = other if comes == role else role
+        words = {role: "give", other: "take"}
+        with subprocess.Popen(self.within(waits, "python3", "-c", PIPE, words[waits]), stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout.readline() == "ready\n"
+                said = self.at(comes, "python3", "-c", PIPE, words[comes], address, timeout=60).stdout
+                return int(said or process.communicate(timeout=60)[0])
+            finally:
+                process.kill()
+
+    def dropped(self, chain):
+        """Packets that each dropping rule of a chain has dropped, in order."""
+        table = json.loads(self.at("device", "nft", "-j", "list", "chain", "inet", "sublet-sublet0", chain).stdout)["nftables"]
+        rules = [entry["rule"]["expr"] for entry in table if "rule" in entry]
+        return [part["counter"]["packets"] for rule in rules if {"drop": None} in rule for part in rule if "counter" in part]
+
     def close(self):
         for server in self.servers.values():
             server.kill()
@@ -232,15 +289,10 @@ def test_nobody_comes_in_but_the_device(net):
 
 def test_everything_dropped_is_counted(net):
     """An owner sees in `nft list table inet sublet-sublet0` that the walls had work."""
-    table = json.loads(net.at("device", "nft", "-j", "list", "table", "inet", "sublet-sublet0").stdout)["nftables"]
-    counts = {}
-    for entry in table:
-        rule = entry.get("rule", {})
-        counters = [part["counter"]["packets"] for part in rule.get("expr", []) if "counter" in part]
-        if counters and any("drop" in part for part in rule["expr"]):
-            counts.setdefault(rule["chain"], []).append(counters[0])
+    counts = {chain: net.dropped(chain) for chain in ("outward", "host", "inward")}
     print(counts)
-    assert all(count > 0 for count in counts["outward"] + counts["host"] + counts["inward"]), counts
+    assert all(count > 0 for counted in counts.values() for count in counted), counts
+    assert sum(map(len, counts.values())) == 6
 
 
 def test_the_device_by_its_link_local_address(net):
@@ -272,3 +324,51 @@ def test_without_the_fence_all_of_it_would_work(net):
         "another's address as its own, UDP", "the broadcast address", "the bridge's broadcast address", "the owner's broadcast address",
         "multicast, as mDNS", "IPv6 to all nodes",
     }
+
+
+def test_connections_are_counted(net):
+    """A renter who begins connection after connection gets as many as `network.connections` says; the table of the kernel is left to the
+    device, which goes on making its own, and what the renter has begun goes on too."""
+    def tracked():
+        return int(net.at("device", "cat", "/proc/sys/net/netfilter/nf_conntrack_count").stdout)
+
+    net.fence(connections=100)
+    before = tracked()
+    assert net.flood("45.45.45.45", 300) == 100
+    assert tracked() - before < 120
+    pace, count = net.dropped("fresh")
+    assert (pace, count) == (0, 200)
+    assert not net.reaches("tcp", "45.45.45.45") and net.reaches("tcp", "45.45.45.45", role="device")
+    net.fence()
+    assert net.reaches("tcp", "45.45.45.45")
+
+
+def test_a_flood_of_new_connections_is_slowed(net):
+    """Whatever the limit: the kernel's count would grow by each that is tried."""
+    net.fence(connections=1_000_000)
+    answered = net.flood("45.45.45.45", 3_000)
+    pace, count = net.dropped("fresh")
+    # The server's own buffer may lose some of what got through.
+    assert 0 < pace <= 2_500 and count == 0 and answered <= 3_000 - pace
+    net.fence()
+
+
+# Who gives, who takes, at which address who connects, the limit, and the chain that drops.
+WAYS = {
+    "up": ("renter", "internet", "45.45.45.45", "renter", "upMbit", "outward"),
+    "down": ("internet", "renter", "45.45.45.45", "renter", "downMbit", "inward"),
+    "up through the tunnel": ("renter", "device", "10.213.77.2", "device", "upMbit", "host"),
+    "down through the tunnel": ("device", "renter", "10.213.77.2", "device", "downMbit", "toward"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_rates(net, way):
+    """`network.upMbit` and `network.downMbit`, also for what goes through the tunnel, whose end is in the device. What is too much is
+    dropped; TCP gets all of it through none the less."""
+    *who, limit, chain = WAYS[way]
+    net.fence(**{limit: 8})
+    assert net.gives(*who) == 2 << 20 and net.dropped(chain)[0] > 0
+    net.fence()
+    drops = len(net.dropped(chain))
+    assert net.gives(*who) == 2 << 20 and drops == {"outward": 4, "inward": 1, "host": 1, "toward": 0}[chain]
