@@ -383,7 +383,7 @@ final class Shell {
     /// Shows the state by the lamp, and writes it for `governor status`, for the owner and for the renter; in RAM, so it costs the card nothing.
     func publish() {
         lamp?.show(core.lamp.number)
-        leaseEnd.show(core.tenancy == nil ? nil : core.end, core.journal.expires)
+        leaseEnd.show(core.end, core.journal.expires)
         do throws(SystemError) { try files.publish(Status(shell: self).json, core.lamp) } catch {
             log.write(.debug, id: 0, "status.failed", [LogField("reason", error.message)])
         }
