@@ -34,6 +34,7 @@ let version = "0.1.0"
                     maybe: ["DEV"]))
         case "lamp":
             try LampCommand.run(try Options(rest, valued: Layout.options + ["--seconds"], plain: ["--json"], maybe: ["STEP", "PATTERN"]))
+        case "setup": try SetupCommand.run(try Options(rest, valued: Layout.options + ["--root"]))
         case "fence": try FenceCommand.run(try Options(rest, valued: Layout.options))
         case "selftest": try Selftest.run(try Options(rest, valued: Layout.options, plain: ["--offline"]))
         case let word?: throw CommandFailure(.usage, "unknown command \"" + word + "\"; see governor --help")
@@ -58,6 +59,7 @@ let version = "0.1.0"
           lamp test           show one after the other, each for --seconds 5, and say what it means
           lamp show PATTERN   show one until INT or TERM, or for --seconds N
           fence               the walls around the renter, as nft -f reads them; changes nothing
+          setup [--root DIR]  write the system's files (name, Wi-Fi, ssh) as "system" in device-config.json says
           selftest [--offline]  check this program and this machine
 
         options
