@@ -34,7 +34,8 @@ public struct EngineSettings: Sendable {
     /// Settings.
     public init(
         runFolder: String, dataRoot: String, spareFolder: String, doorFolder: String, vaultFolder: String, bridge: String,
-        containerAddress: String, baseImage: String, memoryMiB: Int64, milliProcessors: Int64, pids: Int64, hostName: String, resolvers: [String]
+        containerAddress: String, baseImage: String, memoryMiB: Int64, milliProcessors: Int64, pids: Int64, hostName: String,
+        resolvers: [String]
     ) {
         self.runFolder = runFolder
         self.dataRoot = dataRoot
