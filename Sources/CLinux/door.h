@@ -192,7 +192,8 @@ static inline _Bool clinux_rules_changed(int fd, const char *table) {
         if (got < 0 && errno != ENOBUFS) break;
         if (got < 0 || (size_t)got > sizeof heard) { changed = 1; continue; }
         int left = (int)got;
-        for (const struct nlmsghdr *one = (const struct nlmsghdr *)heard; NLMSG_OK(one, left); one = NLMSG_NEXT(one, left)) {
+        const struct nlmsghdr *one = (const struct nlmsghdr *)heard;
+        for (; NLMSG_OK(one, left); one = NLMSG_NEXT(one, left)) {
             const struct nlattr *first = (const struct nlattr *)((const char *)one + head);
             if (one->nlmsg_len >= name + size && first->nla_type == 1 && memcmp((const char *)one + name, table, size) == 0) changed = 1;
         }
@@ -339,6 +340,12 @@ static inline ssize_t clinux_peek(int fd, void *bytes, size_t count) { return re
 static inline int clinux_keep_memory_private(void) {
     struct rlimit none = {0, 0};
     return setrlimit(RLIMIT_CORE, &none) < 0 ? -1 : prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+/// The hard limit of open files of this process and, where they don't say otherwise, of its children (RLIMIT_NOFILE).
+static inline long long clinux_open_files_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 1024;
+    return limit.rlim_max > 1048576 ? 1048576 : (long long)limit.rlim_max;
 }
 /// MAP_FAILED is a cast, which Swift can't import: NULL instead.
 static inline void *clinux_map_memory(size_t bytes) {

@@ -33,6 +33,7 @@ public final class Engine {
     private let api: DockerAPI
     private let greeting: Greeting
     private let remains: Remains
+    private let spare: Spare
     /// The account for a container that must be made; read from the drive by whoever knows where it lies.
     private let account: () -> Account?
     private var keys: [String] = []
@@ -43,6 +44,7 @@ public final class Engine {
     private var watching: EventLoop.Token?
     private var handle: Int32 = -1
     private var isRunning = false
+    private var isGreeted = false
     /// When the rung that is being climbed was begun, CLOCK_BOOTTIME nanoseconds.
     private var rungBegan: Int64 = 0
 
@@ -56,6 +58,7 @@ public final class Engine {
         self.tell = tell
         api = DockerAPI(loop: loop, socket: settings.socket)
         greeting = Greeting(loop: loop)
+        spare = Spare(folder: settings.spareFolder)
         remains = Remains(loop: loop, execRoot: settings.execRoot)
     }
 
@@ -78,6 +81,7 @@ public final class Engine {
     /// that ended; the container goes on without it.
     public func look() {
         guard isRunning else { return }
+        if isGreeted { spare.keep() }
         let asked = round
         api.call("GET", "/containers/" + EngineSettings.container + "/json", seconds: 20) { [self] reply in
             guard asked == round, isRunning else { return }
@@ -96,6 +100,7 @@ public final class Engine {
     public func abandon() {
         round += 1
         isRunning = false
+        isGreeted = false
         for token in [timer, waiting] { loop.cancel(token) }
         timer = nil
         waiting = nil
@@ -164,6 +169,7 @@ public final class Engine {
     private static func pid(in path: String) -> Int32? { Files.number(path).flatMap { Int32(exactly: $0) } }
 
     private func startDaemon() throws(SystemError) {
+        spare.give()
         try Files.makeFolder(settings.execRoot, mode: 0o711)
         try Files.makeFolder(settings.dataRoot, mode: 0o711)
         // dockerd may start the container by itself, and wants to find it.
@@ -219,6 +225,9 @@ public final class Engine {
                 guard reply.body["MemoryLimit"]?.truth == true else {
                     return fall(.containerDown("the kernel does not limit memory: add cgroup_enable=memory to its command line"), asked)
                 }
+                if let missing = missingWall(reply.body) {
+                    return fall(.containerDown("this engine would start containers without " + missing), asked)
+                }
                 tell(.engineUp)
                 climbed("daemon")
                 return ensureContainer(asked)
@@ -227,6 +236,13 @@ public final class Engine {
             guard Clock.bootNanoseconds() < end else { return fallSilent(isHung: failures > 0, asked) }
             timer = loop.after(milliseconds: 100) { [self] in ping(until: end, asked) }
         }
+    }
+
+    /// What dockerd leaves away without a word where kernel or package lack it.
+    private func missingWall(_ info: JSON) -> String? {
+        guard case .array(let options)? = info["SecurityOptions"] else { return "any security option" }
+        let told = options.compactMap { $0.text }
+        return ["seccomp", "userns"].first { wall in !told.contains { $0.utf8.starts(with: ("name=" + wall).utf8) } }
     }
 
     private func ensureContainer(_ asked: Int) {
@@ -288,6 +304,7 @@ public final class Engine {
     }
 
     private func startContainer(_ asked: Int) {
+        spare.give()
         api.call("POST", "/containers/" + EngineSettings.container + "/start") { [self] reply in
             guard asked == round else { return }
             if let trouble = reply.trouble { return fall(.containerDown("start: " + trouble), asked) }
@@ -317,6 +334,8 @@ public final class Engine {
             guard asked == round, isRunning else { return }
             if isThere {
                 failures = 0
+                isGreeted = true
+                spare.keep()
                 climbed("greeting")
                 return tell(.containerUp)
             }
@@ -326,6 +345,7 @@ public final class Engine {
     }
 
     private func placeKeys(_ done: @escaping () -> Void) {
+        spare.give()
         let asked = round
         var tar = Tar()
         var text = ""
@@ -343,6 +363,7 @@ public final class Engine {
         guard asked == round else { return }
         round += 1
         isRunning = false
+        isGreeted = false
         for token in [timer, waiting] { loop.cancel(token) }
         waiting = nil
         greeting.close()

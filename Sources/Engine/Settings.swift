@@ -1,3 +1,4 @@
+import CLinux
 import JSON
 import Protocol
 
@@ -7,6 +8,8 @@ public struct EngineSettings: Sendable {
     public var runFolder: String
     /// The folder on the drive that holds everything of the engine.
     public var dataRoot: String
+    /// The folder on the drive whose files keep room for the engine.
+    public var spareFolder: String
     /// The folder with the socket for the renter's `vault`, seen in the container as /run/sublet.
     public var doorFolder: String
     /// The shared mount on which the renter's vault is mounted, seen in the container as /vault.
@@ -30,11 +33,13 @@ public struct EngineSettings: Sendable {
 
     /// Settings.
     public init(
-        runFolder: String, dataRoot: String, doorFolder: String, vaultFolder: String, bridge: String, containerAddress: String,
-        baseImage: String, memoryMiB: Int64, milliProcessors: Int64, pids: Int64, hostName: String, resolvers: [String]
+        runFolder: String, dataRoot: String, spareFolder: String, doorFolder: String, vaultFolder: String, bridge: String,
+        containerAddress: String, baseImage: String, memoryMiB: Int64, milliProcessors: Int64, pids: Int64, hostName: String,
+        resolvers: [String]
     ) {
         self.runFolder = runFolder
         self.dataRoot = dataRoot
+        self.spareFolder = spareFolder
         self.doorFolder = doorFolder
         self.vaultFolder = vaultFolder
         self.bridge = bridge
@@ -68,22 +73,51 @@ public struct EngineSettings: Sendable {
         ]
     }
 
-    /// The container as `POST /containers/create` wants it.
+    /// What root may do in the container, and what wants it; docs/renting.md has the same table. Of Docker's own list MKNOD and AUDIT_WRITE
+    /// are left out: in a user namespace the kernel makes no device node and takes no audit message anyway.
+    static let capabilities = [
+        "CHOWN",  // packages give their files to their users
+        "DAC_OVERRIDE",  // root reads and writes the files of everybody
+        "FOWNER",  // root changes the modes and times of everybody's files
+        "FSETID",  // dpkg writes programs with set-user-id bits
+        "KILL",  // root ends everybody's processes
+        "NET_BIND_SERVICE",  // servers on ports below 1024
+        "NET_RAW",  // ping, traceroute; the walls hold whatever is sent
+        "SETFCAP",  // dpkg gives capabilities to programs such as ping
+        "SETGID",  // sshd, sudo, cron and services become other users
+        "SETPCAP",  // services give up capabilities for good
+        "SETUID",  // as SETGID
+        "SYS_CHROOT",  // sshd's separated half, and services that lock themselves in
+    ]
+
+    /// No core dumps; and open files, which runc, without rights in the host by then, can only set as high as dockerd's own.
+    private var ulimits: [(name: String, soft: Int64, hard: Int64)] {
+        let files = min(65_536, Int64(clinux_open_files_limit()))
+        return [("core", 0, 0), ("nofile", min(1_024, files), files)]
+    }
+
+    /// The container as `POST /containers/create` wants it. Where processors or memory become scarce, the device's own work comes first: the
+    /// container has a quarter of a usual weight, and is where the kernel looks first for something to end (a renter may change that down to
+    /// 0, no further; governor, engine and tunnel are below).
     var creation: JSON {
         let limits: [JSON.Member] = [
             .init("Init", .bool(true)), .init("Memory", .integer(memoryMiB << 20)), .init("MemorySwap", .integer(memoryMiB << 20)),
-            .init("NanoCpus", .integer(milliProcessors * 1_000_000)), .init("PidsLimit", .integer(pids)),
+            .init("NanoCpus", .integer(milliProcessors * 1_000_000)), .init("CpuShares", .integer(256)), .init("PidsLimit", .integer(pids)),
+            .init("OomScoreAdj", .integer(500)),
+            .init(
+                "Ulimits",
+                .array(
+                    ulimits.map {
+                        .object([.init("Name", .string($0.name)), .init("Soft", .integer($0.soft)), .init("Hard", .integer($0.hard))])
+                    })),
         ]
         let rest: [JSON.Member] = [
             .init("Privileged", .bool(false)),
+            .init("CapDrop", .array([.string("ALL")])), .init("CapAdd", .array(Self.capabilities.map { .string($0) })),
             .init("RestartPolicy", .object([.init("Name", .string("unless-stopped"))])),
             .init("Dns", .array(resolvers.map { .string($0) })),
-            .init(
-                "LogConfig",
-                .object([
-                    .init("Type", .string("json-file")),
-                    .init("Config", .object([.init("max-size", .string("1m")), .init("max-file", .string("2"))])),
-                ])),
+            // Nobody reads what the renter's first process says; kept, it would be dockerd's work and, on a full drive, its complaints in RAM.
+            .init("LogConfig", .object([.init("Type", .string("none"))])),
             .init(
                 "Mounts",
                 .array([

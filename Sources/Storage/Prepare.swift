@@ -97,8 +97,8 @@ extension Volume {
     }
 
     private func makeFileSystem(on device: String) throws(StorageError) {
-        // Inode tables and journal are filled in later by the kernel: a renter should not wait for zeros. One per cent is the engine's alone,
-        // so that it works on where the renter has filled the drive.
+        // Inode tables and journal are filled in later by the kernel: a renter should not wait for zeros. One per cent is kept from
+        // what the renter writes in /data; what it writes elsewhere takes that too, and `Engine.Spare` keeps room from both.
         let features = "nodiscard,lazy_itable_init=1,lazy_journal_init=1"
         _ = try tool(["mkfs.ext4", "-q", "-F", "-m", "1", "-e", "remount-ro", "-L", Volume.label, "-E", features, device])
     }

@@ -75,6 +75,7 @@ struct Layout {
     }
 
     var engineFolder: String { mountPoint + "/engine" }
+    var spareFolder: String { mountPoint + "/spare" }
 
     /// The vault of the lease's drive, whether there is one or not.
     func vault(_ config: Config) -> Vault { volume(config, at: "", identity: "").vault }
@@ -117,8 +118,8 @@ struct Layout {
     func engineSettings(_ config: Config) -> EngineSettings {
         let processors = Measured.processors()
         return EngineSettings(
-            runFolder: runFolder, dataRoot: engineFolder, doorFolder: vaultFolder, vaultFolder: vault(config).mountPoint,
-            bridge: config.network.bridge,
+            runFolder: runFolder, dataRoot: engineFolder, spareFolder: spareFolder, doorFolder: vaultFolder,
+            vaultFolder: vault(config).mountPoint, bridge: config.network.bridge,
             containerAddress: config.network.subnet.container, baseImage: baseImage,
             memoryMiB: config.limits.memoryMiB ?? max(64, Measured.memoryMiB() * 3 / 4),
             milliProcessors: min(config.limits.milliProcessors ?? .max, processors * 1_000), pids: config.limits.pids,

@@ -123,8 +123,8 @@ WantedBy=multi-user.target
 
 
 def test_a_fence_that_is_taken_down_stands_again(house, device, access):
-    """Something on the device flushes or changes its rules, as a reload of a firewall does: the kernel's news of it is heard and it is
-    raised again, without waiting for a check-in: the market answers none meanwhile. What others do to their own rules costs no look."""
+    """Something on the device flushes or changes its rules, as a reload of a firewall does: the kernel's news is heard and it is raised
+    again, without waiting for a check-in: the market answers none meanwhile. What others do to their own rules costs no look."""
     def looks():
         return len([line for line in device.events("step.done", device.since) if " step=fence-look " in line])
 

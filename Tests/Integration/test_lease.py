@@ -192,7 +192,7 @@ def test_the_container_is_walled_in(house, device, second):
     """Default seccomp, an init, no privilege, no device, nothing published on the host."""
     found = device.container()
     host = found["HostConfig"]
-    assert not host["Privileged"] and not host["CapAdd"] and not host["SecurityOpt"] and not host["Devices"] and not host["Binds"]
+    assert not host["Privileged"] and host["CapDrop"] == ["ALL"] and not host["SecurityOpt"] and not host["Devices"] and not host["Binds"]
     assert (host["PidMode"], host["UsernsMode"], host["IpcMode"]) == ("", "", "private")
     assert not host["PortBindings"] and not host["PublishAllPorts"] and not any(found["NetworkSettings"]["Ports"].values())
     status = child_text(found["State"]["Pid"], "status")
