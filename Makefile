@@ -78,6 +78,12 @@ base: needs-build needs-run $(if $(filter-out $(shell dpkg --print-architecture)
 	@$(if $(filter $(shell dpkg --print-architecture),$(ARCH)),board/host/static vault,board/build $(BOARD) vault) >/dev/null
 	@board/base-image $(ARCH)
 
+.PHONY: image
+image: needs-build needs-image needs-run needs-embedded $(if $(filter pi-%,$(BOARD)),needs-foreign) ## an SD card for a board, to be flashed: BOARD=pi-arm64
+	$(if $(filter $(BOARD),$(BOARDS)),,$(error make image wants BOARD=, one of: $(BOARDS)))
+	board/build $(BOARD) governor vault
+	@board/image $(BOARD)
+
 .PHONY: lint
 lint: needs-build ## formatting, strictly
 	$(if $(SWIFT_FILES),swift format lint --strict --recursive --parallel $(SWIFT_FILES))

@@ -1,0 +1,56 @@
+# shellcheck shell=sh disable=SC2154 # work, date, boot, disk_id and volume_id are the caller's
+# Three partitions and what goes around them, as one file. Sourced by board/image, never run.
+
+mebibyte=1048576
+boot_mebibytes=128
+data_mebibytes=64
+squash_options="-comp zstd -Xcompression-level ${SUBLET_PACK:-15} -b 256K -no-xattrs -no-exports -noappend -no-progress -quiet"
+
+mebibytes_of() { echo $((($(stat -c %s "$1") + mebibyte - 1) / mebibyte)); }
+
+# Every file in it has the archive's date.
+make_root_image() { # make_root_image ROOT FILE
+    # shellcheck disable=SC2086 # a list of words
+    nice mksquashfs "$1" "$2" $squash_options -mkfs-time "$date" -all-time "$date" >/dev/null ||
+        die 70 "mksquashfs failed"
+}
+
+make_boot_image() { # make_boot_image FILE
+    truncate -s "${boot_mebibytes}M" "$1"
+    mkfs.vfat --invariant -F 32 -n SUBLET -i "$(echo "$volume_id" | tr -d -)" "$1" >/dev/null
+    find "$boot" -exec touch -d "@$date" '{}' +
+    (cd "$boot" && find . -mindepth 1 | LC_ALL=C sort) | while read -r name; do
+        if [ -d "$boot/$name" ]; then mmd -i "$1" "::$name"; else mcopy -m -i "$1" "$boot/$name" "::$name"; fi
+    done
+}
+
+# The governor's memory. Its folders are made here, for a boot on a full card shall not fail for want of one.
+make_data_image() { # make_data_image FILE
+    mkdir -p "$work/data/journal"
+    chmod 700 "$work/data"
+    find "$work/data" -exec touch -d "@$date" '{}' +
+    E2FSPROGS_FAKE_TIME=$date mke2fs -q -t ext4 -b 4096 -m 0 -L data -U "$data_uuid" \
+        -E "hash_seed=$data_uuid,root_owner=0:0,nodiscard,lazy_itable_init=0,lazy_journal_init=0" \
+        -O "^orphan_file,^metadata_csum_seed" -d "$work/data" "$1" "${data_mebibytes}M" >/dev/null
+}
+
+# In full, without holes but after the root: what a flashed card had before shall not come back as a table of files or a journal.
+put() { dd if="$1" of="$2" bs=1M seek="$3" conv=notrunc status=none; }
+
+make_disk() { # make_disk BOOT ROOT DATA FILE
+    root_mebibytes=$(mebibytes_of "$2")
+    root_at=$((1 + boot_mebibytes))
+    data_at=$((root_at + root_mebibytes))
+    truncate -s "$((data_at + data_mebibytes))M" "$4"
+    [ ! -e "$work/mbr" ] || dd if="$work/mbr" of="$4" conv=notrunc status=none
+    sfdisk -q "$4" <<TABLE
+label: dos
+label-id: 0x$disk_id
+start=1MiB, size=${boot_mebibytes}MiB, type=c, bootable
+start=${root_at}MiB, size=${root_mebibytes}MiB, type=83
+start=${data_at}MiB, size=${data_mebibytes}MiB, type=83
+TABLE
+    put "$1" "$4" 1
+    put "$2" "$4" "$root_at"
+    put "$3" "$4" "$data_at"
+}

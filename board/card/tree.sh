@@ -1,0 +1,129 @@
+# shellcheck shell=sh disable=SC2154 # board, base, programs, card, work and here are the caller's
+# Makes a root of unpacked packages: what their maintainer scripts would have done, as far as a card needs it, and what is ours. Sourced by
+# board/image, never run.
+
+# The accounts that packages declare for systemd-sysusers, as lines of passwd (USERS=1) or of group. Not by the program of that name: the
+# build machine's may be older than the declarations. Who has no number there gets one from 999 down, in the files' order.
+declared_accounts() { # declared_accounts ROOT USERS
+    for folder in "$1/usr/lib/sysusers.d" "$1/etc/sysusers.d"; do LC_ALL=C ls -d "$folder"/*.conf 2>/dev/null; done | xargs cat |
+        awk -v users="$2" -v group_file="$1/etc/group" -v passwd_file="$1/etc/passwd" '
+            BEGIN {
+                next_number = 999
+                while ((getline line <group_file) > 0) { split(line, part, ":"); group[part[1]] = part[3] }
+                while ((getline line <passwd_file) > 0) { split(line, part, ":"); user[part[1]] = part[3] }
+            }
+            $1 !~ /^[ug]!?$/ || ($1 == "g" && $2 in group) || ($1 ~ /^u/ && $2 in user) { next }
+            {
+                name = $2
+                split($3, number, ":")
+                if (!(name in group) && number[2] == "") {
+                    group[name] = number[1] ~ /^[0-9]+$/ ? number[1] : next_number--
+                    if (!users) print name ":*:" group[name] ":"
+                }
+            }
+            $1 ~ /^u/ {
+                words = ""
+                if (match($0, /"[^"]*"/)) words = substr($0, RSTART + 1, RLENGTH - 2)
+                home = $0
+                sub(/^[^"]*("[^"]*"|-) */, "", home)
+                split(home, place, " ")
+                its_group = number[2] == "" ? group[name] : number[2] in group ? group[number[2]] : number[2]
+                user[name] = number[1] ~ /^[0-9]+$/ ? number[1] : number[2] == "" ? group[name] : next_number--
+                if (users) print name ":*:" user[name] ":" its_group ":" words ":" (place[1] ~ /^\// ? place[1] : "/") ":/usr/sbin/nologin"
+            }'
+}
+
+# Nobody has a password.
+make_accounts() { # make_accounts ROOT
+    for file in passwd group; do cp "$1/usr/share/base-passwd/$file.master" "$1/etc/$file"; done
+    declared_accounts "$1" 0 >"$work/groups"
+    declared_accounts "$1" 1 >"$work/users"
+    cat "$work/groups" >>"$1/etc/group"
+    cat "$work/users" >>"$1/etc/passwd"
+    for name in systemd-network systemd-resolve systemd-timesync messagebus sshd dockremap; do
+        grep -q "^$name:" "$1/etc/passwd" || die 70 "no package declares the account $name"
+    done
+    awk -F : '{ print $1 ":*:::::::" }' "$1/etc/passwd" >"$1/etc/shadow"
+    chmod 640 "$1/etc/shadow"
+    chown 0:42 "$1/etc/shadow"
+}
+
+# The logins' rules, as pam-auth-update writes them where nothing is asked for.
+make_pam() { # make_pam ROOT
+    printf 'auth required pam_unix.so\n' >"$1/etc/pam.d/common-auth"
+    printf 'account required pam_unix.so\n' >"$1/etc/pam.d/common-account"
+    printf 'password required pam_unix.so obscure yescrypt\n' >"$1/etc/pam.d/common-password"
+    printf 'session required pam_unix.so\n' | tee "$1/etc/pam.d/common-session" >"$1/etc/pam.d/common-session-noninteractive"
+}
+
+# What alternatives, links and generated files of Debian's maintainer scripts are here.
+make_links() { # make_links ROOT
+    # The extract variant leaves the merged-/usr links out on some releases; the folders below /var are base-files' to link.
+    for name in bin sbin lib; do [ -e "$1/$name" ] || ln -s "usr/$name" "$1/$name"; done
+    rm -rf "$1/var/run" "$1/var/lock"
+    ln -s /run "$1/var/run"
+    ln -s /run/lock "$1/var/lock"
+    ln -sf mawk "$1/usr/bin/awk"
+    for name in iptables ip6tables; do
+        for part in '' -save -restore; do ln -sf xtables-nft-multi "$1/usr/sbin/$name$part"; done
+    done
+    ln -sf /run/systemd/resolve/resolv.conf "$1/etc/resolv.conf"
+    ln -sf /usr/share/zoneinfo/Etc/UTC "$1/etc/localtime"
+    printf '%s\n' 'passwd: files' 'group: files' 'shadow: files' 'hosts: files dns' >"$1/etc/nsswitch.conf"
+    cp "$1/usr/share/base-files/profile" "$1/etc/profile"
+    cp "$1/usr/share/openssh/sshd_config" "$1/etc/ssh/sshd_config"
+    mkdir -p "$1/etc/ssl/certs"
+    (cd "$1/usr/share/ca-certificates" && find . -name '*.crt' | LC_ALL=C sort | xargs cat) >"$1/etc/ssl/certs/ca-certificates.crt"
+}
+
+# Ours: the overlays (all boards', then the board's own), the programs, the renter's image, the board's facts.
+add_ours() { # add_ours ROOT
+    for overlay in "$here/../rootfs-overlay" "$here/$board/overlay"; do
+        [ -d "$overlay" ] || continue
+        (
+            cd "$overlay" || exit
+            find . -type f ! -perm -100 -exec install -D -m 644 '{}' "$1/{}" \;
+            find . -type f -perm -100 -exec install -D -m 755 '{}' "$1/{}" \;
+            find . -type l -exec cp -P --parents '{}' "$1" \;
+        )
+    done
+    install -D -m 755 "$programs/governor" "$1/usr/sbin/governor"
+    install -D -m 644 "$base" "$1/usr/lib/sublet/base.tar"
+    install -D -m 644 "$here/$board/facts" "$1/usr/lib/sublet/board"
+    mkdir -p "$1/boot/firmware" "$1/var/lib/sublet" "$1/var/log/journal"
+}
+
+leave_out() { # leave_out ROOT
+    words_of "$card/left-out" | while read -r pattern; do
+        # shellcheck disable=SC2086 # a pattern
+        (cd "$1" && rm -rf $pattern)
+    done
+    find "$1/usr/lib/modules"/*/kernel/drivers/net/wireless -mindepth 1 -maxdepth 1 ! -name broadcom -exec rm -rf '{}' +
+    find "$1/dev" "$1/run" "$1/tmp" -mindepth 1 -delete
+    mkdir -p "$1/boot/firmware" "$1/var/log/journal" "$1/var/cache"
+}
+
+# Services: what the preset file of the overlay names is on, everything else off.
+enable_units() { # enable_units ROOT
+    ln -sf multi-user.target "$1/usr/lib/systemd/system/default.target"
+    systemctl --root="$1" preset-all >/dev/null 2>"$work/presets" || {
+        cat "$work/presets" >&2
+        die 70 "systemctl could not enable the services"
+    }
+}
+
+# Makes ROOT a root that a card can start, and sets kernel_version.
+finish_tree() { # finish_tree ROOT
+    kernel_version=$(basename "$1"/usr/lib/modules/*)
+    make_links "$1"
+    make_pam "$1"
+    leave_out "$1"
+    add_ours "$1"
+    make_accounts "$1"
+    depmod -b "$1" "$kernel_version"
+    enable_units "$1"
+    : >"$1/etc/machine-id"
+    : >"$1/usr/lib/clock-epoch" # its date is the earliest time that a machine without a clock begins at
+    # systemd compares them with the date of /usr; where it is newer, each boot would make caches anew that this root does without.
+    for folder in etc var; do printf 'TIMESTAMP_NSEC=%s000000000\n' "$date" >"$1/$folder/.updated"; done
+}
