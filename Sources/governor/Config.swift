@@ -59,8 +59,6 @@ struct Config: Equatable {
     var network: Network
     /// Where the lamp is.
     var lamp: LampPlan
-    /// The system around the governor; read here so that what is wrong in it is told.
-    var system: SystemSettings
 
     /// The longest file that is read, in bytes.
     static let limit = 65_536
@@ -104,7 +102,8 @@ struct Config: Equatable {
         limits = try Limits(try reader.optionalObject("limits"))
         network = try Network(try reader.optionalObject("network"))
         lamp = try Self.lamp(try reader.optionalObject("lamp"), board)
-        system = try SystemSettings(try reader.optionalObject("system"))
+        // Not the governor's business; read here so that what is wrong in it is told, and not kept.
+        _ = try SystemSettings(try reader.optionalObject("system"))
         try reader.finish()
     }
 
