@@ -37,9 +37,9 @@ needs() { # needs PROGRAM...
     done
 }
 
-# Waits until a command holds.
+# Waits until a command holds. SUBLET_TEST_PATIENCE is a percentage of the time given: less where something is known to be broken.
 wait_for() { # wait_for SECONDS WHAT COMMAND...
-    local last=$((SECONDS + $1)) what=$2
+    local last=$((SECONDS + $1 * ${SUBLET_TEST_PATIENCE:-100} / 100)) what=$2
     shift 2
     until "$@"; do
         ((SECONDS < last)) || fail "waited in vain for $what" || return 1

@@ -22,24 +22,34 @@ class Tested(World):
 
     def __init__(self):
         super().__init__()
+        # How often something was not so; told at the end of a chapter, so that one does not hide the others.
+        self.wrong = 0
         self.device.config["limits"]["memoryMiB"] = MEMORY_MIB
         self.device.write_config()
 
-    def suite(self, *words, expected=0, **environment):
-        """Starts it as a tester would; what it prints is ours."""
+    @property
+    def places(self):
+        """Where the device's things lie, in the environment."""
         device = self.device
-        places = {
+        return {
             "GOVERNOR": device.program, "SUBLET_CONFIG": device.config_path, "SUBLET_STATE": device.state, "SUBLET_RUN": device.run_folder,
-            "SUBLET_BASE": device.base, "SUBLET_MARKET_DATA": self.market.data, **environment,
-        }
-        words = [ROOT / "hardware-tests" / "run", *words]
-        say(" ".join(map(str, words)))
-        done = subprocess.run([str(w) for w in words], stdin=subprocess.DEVNULL, env={**os.environ, **{k: str(v) for k, v in places.items()}})
-        expect(done.returncode == expected, f"it ended with status {expected}, and not {done.returncode}" if done.returncode != expected else
-               f"it ended with status {expected}")
+            "SUBLET_BASE": device.base, "SUBLET_MARKET_DATA": self.market.data,
+        }  # fmt: skip
 
-    def destructive(self, *words, **options):
-        self.suite("destructive", "--drive", f"path:{DRIVE}", "--yes", "--market", str(self.market.program), *words, **options)
+    def suite(self, *words):
+        """Starts it as a tester would; what it prints is ours."""
+        words = [str(word) for word in (ROOT / "hardware-tests" / "run", *words)]
+        say(" ".join(words))
+        environment = {**os.environ, **{name: str(value) for name, value in self.places.items()}}
+        status = subprocess.run(words, stdin=subprocess.DEVNULL, env=environment).returncode
+        self.wrong += status != 0
+        say(f"{'ok' if status == 0 else 'NOT SO'}: it ended with status {status}")
+
+    def destructive(self, *words):
+        self.suite("destructive", "--drive", f"path:{DRIVE}", "--yes", "--market", self.market.program, *words)
+
+    def all_is_well(self):
+        expect(self.wrong == 0, "all of it is so")
 
     def end(self):
         # The tests have started it again: it is no child of ours any more.
@@ -60,6 +70,7 @@ def whole(here):
     here.suite("safe", "--report", world_in_rig.IO / "report-safe", "--junit", world_in_rig.IO / "junit-safe.xml")
     here.suite("bench")
     here.destructive("--report", world_in_rig.IO / "report-destructive")
+    here.all_is_well()
     run("sync")
     await_power_cut("reboot")
 
@@ -67,6 +78,7 @@ def whole(here):
 def rebooted(here):
     here.start()
     here.destructive()
+    here.all_is_well()
     run("sync")
     await_power_cut("power-cut")
 
@@ -74,6 +86,7 @@ def rebooted(here):
 def cut(here):
     here.start()
     here.destructive()
+    here.all_is_well()
     at("over")
     here.end()
 

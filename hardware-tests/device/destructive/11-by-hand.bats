@@ -53,7 +53,7 @@ is_zero() { dd if="$drive" bs=1M count=16 iflag=direct status=none | cmp -s -n $
     [[ $(header_cipher "$drive") == "$(wanted_cipher)" ]]
     [[ $(stat -c '%a %u %s' "$OWN/state/lease.key") == "600 0 64" ]]
     local file=$OWN/run/drive/marker block
-    for _ in {1..40000}; do echo "sublet-hardware-marker $BATS_SUITE_TMPDIR"; done >"$file"
+    { yes "sublet-hardware-marker $BATS_SUITE_TMPDIR" || true; } | head -c 4M >"$file"
     sync
     sha256sum <"$file" >"$BATS_FILE_TMPDIR/digest"
     block=$(filefrag -e -b4096 "$file" | awk -F'[:.]+ *' '$1 ~ /^ *0$/ { print $4; exit }')
