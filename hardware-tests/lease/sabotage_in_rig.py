@@ -362,6 +362,7 @@ def reboot(here):
 def power_cut(here):
     here.start()
     changed(here, "after a power cut")
+    here.destructive("--filter", "^after a power cut")
     run("dmesg", "--clear")
     here.skips("after a power cut", "was unmounted in order: this was no power cut")
     here.destructive("--finish")

@@ -75,7 +75,8 @@ class Pi:
     def make_initrd(self, root):
         tree = self.folder / "tree"
         if self.tree:
-            shutil.copytree(self.tree, tree, symlinks=True)
+            # Its device nodes are the kernel's affair; a copy of one might have no end.
+            shutil.copytree(self.tree, tree, symlinks=True, ignore=lambda folder, names: names if pathlib.Path(folder).name == "dev" else [])
         for name in ("bin", "lib", "proc", "sys", "dev", "run", "tmp"):
             (tree / name).mkdir(parents=True, exist_ok=True)
         shutil.copy(root / "busybox", tree / "bin/busybox")
