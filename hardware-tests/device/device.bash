@@ -100,7 +100,8 @@ start_governor() {
 # By the file that it writes, without a program.
 has_pid() {
     local text
-    { text=$(<"$SUBLET_RUN/status.json"); } 2>/dev/null || return 1
+    [[ -r $SUBLET_RUN/status.json ]] || return 1
+    text=$(<"$SUBLET_RUN/status.json")
     [[ $text =~ \"pid\":([0-9]+) && -e /proc/${BASH_REMATCH[1]} ]]
 }
 
@@ -197,10 +198,12 @@ snapshot() {
         [[ $point == "$SUBLET_RUN"/* ]] || echo "mount $point"
     done </proc/self/mountinfo
     for file in /sys/block/loop*/loop/backing_file; do
-        [[ ! -e $file ]] || echo "loop $(<"$file")"
+        { read -r words <"$file"; } 2>/dev/null || continue
+        echo "loop $words"
     done
     for file in /sys/block/dm-*/dm/name; do
-        [[ ! -e $file || $(<"$file") == "$SUBLET_TEST_BRIDGE-lease" ]] || echo "mapping $(<"$file")"
+        { read -r words <"$file"; } 2>/dev/null || continue
+        [[ $words == "$SUBLET_TEST_BRIDGE-lease" ]] || echo "mapping $words"
     done
     for file in /sys/class/net/*; do
         # Those of containers have names of the moment.

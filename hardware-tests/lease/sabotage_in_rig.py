@@ -155,7 +155,7 @@ def safe(here):
     fails("governor selftest: the machine", "the program dockerd", program=liar("export PATH=/nonexistent"))
     fails("governor status", "failed", program=liar('[[ $* != "status --json" ]] || { "$real" "$@" | sed "s/\\"lamp\\": *\\"[a-z]*\\"/\\"lamp\\":\\"dark\\"/"; exit; }'))
 
-    drops = 'if [[ $1 == storage && $2 == list ]]; then "$real" "$@" | jq -c "del(.[0])"; exit; fi'
+    drops = 'if [[ $1 == storage && $2 == list ]]; then "$real" "$@" | jq -c "del(.[-1])"; exit; fi'
     fails("governor storage list", "< lsblk", program=liar(drops))
     asks = '[[ "$1 $2" != "storage prepare" ]] || { echo "governor: storage: nothing was changed"; exit 64; }'
     fails("the disks with the system", "expected to be refused (75), found status 64", program=liar(asks))
