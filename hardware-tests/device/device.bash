@@ -78,11 +78,11 @@ stop_governor() {
         echo words >"$SUBLET_TEST_FOLDER/stopped"
         kill -TERM "$pid"
     fi
-    wait_for 30 "the governor to end" state_is "not running"
+    SUBLET_TEST_PATIENCE=100 wait_for 30 "the governor to end" state_is "not running"
 }
 
 start_governor() {
-    local how words environment log
+    local how words environment log file
     how=$(cat "$SUBLET_TEST_FOLDER/stopped" 2>/dev/null) || return 0
     if [[ $how == unit ]]; then
         systemctl start governor
@@ -91,10 +91,16 @@ start_governor() {
         mapfile -d '' -t environment <"$SUBLET_TEST_FOLDER/environment"
         log=$(<"$SUBLET_TEST_FOLDER/log")
         [[ -f $log ]] || log=/dev/null
-        env -i "${environment[@]}" setsid "${words[@]}" >>"$log" 2>&1 </dev/null 3>&- &
+        (
+            # It must hold nothing of ours: who reads our output would wait for its end.
+            for file in "/proc/$BASHPID/fd"/*; do
+                ((${file##*/} <= 2)) || eval "exec ${file##*/}>&-"
+            done
+            exec env -i "${environment[@]}" setsid "${words[@]}" >>"$log" 2>&1 </dev/null
+        ) &
     fi
     rm -f "$SUBLET_TEST_FOLDER/stopped"
-    wait_for 60 "the governor to be back" has_pid
+    SUBLET_TEST_PATIENCE=100 wait_for 60 "the governor to be back" has_pid
 }
 
 # By the file that it writes, without a program.

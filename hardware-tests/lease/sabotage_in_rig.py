@@ -36,7 +36,7 @@ class Broken(Tested):
             words += ["--finish"]
         places = {**self.places, "GOVERNOR": program or self.device.program, "SUBLET_TEST_PATIENCE": patience, **environment}
         done = subprocess.run(
-            [str(word) for word in words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            [str(word) for word in words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900,
             env={**os.environ, **{name: str(value) for name, value in places.items()}},
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr
