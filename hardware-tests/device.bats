@@ -51,7 +51,14 @@ sabotage() { # sabotage CHAPTER PLACE
     rm -r "$STORY/sabotage"
 }
 
-@test "long: each test of a drive and a lease fails when what it tests is broken" {
+@test "long: each test of a drive's steps by hand fails when what it tests is broken" {
+    sabotage by-hand over
+    go over
+    chapter_ends
+    rm -r "$STORY/sabotage"
+}
+
+@test "long: each test of a lease fails when what it tests is broken" {
     sabotage lease reboot
     cut_power
 }

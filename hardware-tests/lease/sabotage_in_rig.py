@@ -245,6 +245,9 @@ def other_time(here):
 
 
 def by_hand(here):
+    """The steps by hand; the honest governor cleans up what the lying ones left."""
+    here.start()
+    here.device.wait_until("building", "offered", seconds=600)
     fails, liar = here.fails, here.liar
     forgets = 'words=(); for word; do [[ $word == --drive || $word == serial:another ]] || words+=("$word"); done; [[ $* != *serial:another* ]] || exec "$real" "${words[@]}"'
     fails("a step that names another", "status 0", program=liar(forgets))
@@ -260,25 +263,23 @@ def by_hand(here):
     fails("(prepare: LUKS2|erase: no header)", "is_zero", program=liar(restores))
     agrees = '[[ "$1 $2" != "storage verify" ]] || exit 0'
     fails("verify says no", "status 0", program=liar(agrees))
+    here.destructive("--filter", "^(a step that|prepare:|closed and|erase:|verify)")
+    here.all_is_well()
+    at("over")
+    here.end()
 
 
 def lease(here):
-    """From the steps by hand to a lease that is left for a reboot."""
+    """From the offer to a lease that is left for a reboot."""
     here.start()
     here.event("lease.offered", seconds=600)
-    by_hand(here)
-    # What the lying ones left on the drive is cleaned by the honest one.
-    here.destructive("--filter", "^(a step that|prepare:|closed and|erase:|verify)")
-
     here.market.end()
     here.fails("the drive is taken", "waited in vain for the offer")
     here.market.start()
-    here.destructive("--filter", "^the drive is taken")
-    here.fails("rented", "not rented", market="false")
-    here.destructive("--filter", "^(rented|ssh through)")
+    here.fails("rented", "", market="false")
+    here.destructive("--filter", "^(the drive is taken|rented|ssh through)")
     in_lease(here)
-    at_the_end(here)
-    here.destructive("--filter", "^(the drive is taken|rented|ssh through|a lease with data)")
+    here.destructive("--filter", "^a lease with data")
     here.skips("after a reboot", "the device was not rebooted since")
     here.all_is_well()
     run("sync")
@@ -317,8 +318,8 @@ def in_lease(here):
         fails("the network drops", "waited in vain for three check-ins to fail", patience=2)
     here.destructive("--filter", "^the network drops")
     here.destructive("--filter", "^the clock falls")
-    with beside(f"while [ $(date +%Y) != 1970 ]; do sleep 0.2; done; sleep 5; {here.market.program} end rig"):
-        fails("the clock falls", "", patience=20)
+    with here.noted("access.json", lambda text: json.dumps({**json.loads(text), "lease": "0" * 32})):
+        fails("the clock falls", "status_of lease", patience=50)
 
 
 def set_password(access, now, then):
@@ -326,9 +327,7 @@ def set_password(access, now, then):
 
 
 def at_the_end(here):
-    """A new lease, and an end that is none."""
-    shutil.rmtree(here.device.state / "hardware-tests")
-    here.destructive("--filter", "^(the drive is taken|rented|ssh through)")
+    """An end that is none."""
     deaf = here.script("deaf-market", f'[[ $1 == end ]] || exec {here.market.program} "$@"')
     here.fails("the market ends", "waited in vain for the erase", finish=True, market=deaf)
     here.destructive("--finish", "--filter", "^the market ends")
@@ -365,13 +364,13 @@ def power_cut(here):
     here.destructive("--filter", "^after a power cut")
     run("dmesg", "--clear")
     here.skips("after a power cut", "was unmounted in order: this was no power cut")
-    here.destructive("--finish")
+    at_the_end(here)
     here.all_is_well()
     at("over")
     here.end()
 
 
-CHAPTERS = {"safe": safe, "lease": lease, "reboot": reboot, "power-cut": power_cut}
+CHAPTERS = {"safe": safe, "by-hand": by_hand, "lease": lease, "reboot": reboot, "power-cut": power_cut}
 
 
 if __name__ == "__main__":
