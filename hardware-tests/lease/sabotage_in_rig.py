@@ -273,9 +273,8 @@ def lease(here):
     """From the offer to a lease that is left for a reboot."""
     here.start()
     here.event("lease.offered", seconds=600)
-    here.market.end()
-    here.fails("the drive is taken", "waited in vain for the offer")
-    here.market.start()
+    another = here.liar('[[ $* != "status --json" ]] || { "$real" "$@" | sed "s/path:/another:/"; exit; }')
+    here.fails("the drive is taken", "waited in vain for the offer", program=another)
     here.fails("rented", "", market="false")
     here.destructive("--filter", "^(the drive is taken|rented|ssh through)")
     in_lease(here)
