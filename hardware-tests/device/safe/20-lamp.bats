@@ -125,7 +125,7 @@ shows() { # shows WANTED SEEN
     jq --argjson lamp "$(config .lamp | grep . || echo null)" 'if $lamp then .lamp = $lamp else del(.lamp) end' "$OWN/config.json" >"$OWN/lamp.json"
     local pattern shower
     for pattern in steady slow fast two sos; do
-        governor lamp show "$pattern" --config "$OWN/lamp.json" --state "$OWN/state" --run "$OWN/lamp" >/dev/null 3>&- &
+        "$GOVERNOR" lamp show "$pattern" --config "$OWN/lamp.json" --state "$OWN/state" --run "$OWN/lamp" >/dev/null 3>&- &
         shower=$!
         sleep 1
         must_show "$pattern" || { kill "$shower"; return 1; }
@@ -143,7 +143,7 @@ shows() { # shows WANTED SEEN
     jq --argjson lamp "$(config .lamp)" '.lamp = ($lamp | del(.led))' "$OWN/config.json" >"$OWN/lamp.json"
     local holder='' status=0 said
     if ! has_pid; then
-        governor lamp show steady --config "$OWN/lamp.json" --state "$OWN/state" --run "$OWN/holder" >/dev/null 3>&- &
+        "$GOVERNOR" lamp show steady --config "$OWN/lamp.json" --state "$OWN/state" --run "$OWN/holder" >/dev/null 3>&- &
         holder=$!
         sleep 1
     fi
