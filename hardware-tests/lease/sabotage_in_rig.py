@@ -194,7 +194,7 @@ def safe(here):
     with sysfs("/sys/block", {"mmcblk0/device/life_time": "0x01 0x0b\n"}):
         fails("the card", "life_time 0x0b")
     with sysfs("/sys/block", {"mmcblk0/device/life_time": "0x01 0x01\n"}):
-        pathlib.Path("/dev/kmsg").write_text("mmc0: error -110 whilst initialising SD card")
+        pathlib.Path("/dev/kmsg").write_text("mmc0: error -110 whilst initialising SD card\n")
         fails("the card", "errors of the card")
     os.unlink("/dev/mmcblk0")
 
