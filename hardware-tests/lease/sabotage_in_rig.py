@@ -311,7 +311,7 @@ def in_lease(here):
 
     ours, tunnel = here.device.status()["pid"], here.device.tunnel_pid()
     with beside(f"while kill -0 {ours}; do sleep 0.2; done; kill -9 {tunnel}"):
-        fails("the governor is restarted", "waited in vain for the session to go on", patience=10)
+        fails("the governor is restarted", "waited in vain for the session to go on", patience=100)
     here.destructive("--filter", "^the governor is restarted")
     with program("iptables", "true"):
         fails("the network drops", "waited in vain for three check-ins to fail", patience=2)

@@ -14,6 +14,7 @@ teardown() {
     mend_network
     mend_clock
     mend_usb
+    mend_session
     start_governor
     as_it_was "$BATS_TEST_TMPDIR/before"
 }
@@ -21,6 +22,7 @@ teardown() {
 mend_network() { :; }
 mend_clock() { :; }
 mend_usb() { :; }
+mend_session() { :; }
 
 @test "the drive is taken without a hand, and offered; the lamp blinks slowly" {
     is_offered() { state_is offered && [[ $(status_of drive) == "$SUBLET_TEST_DRIVE" && $(row .state) == offered ]]; }
@@ -91,6 +93,8 @@ machine_group() {
     local session before
     renter 'while sleep 0.5; do echo tick; done' </dev/null >"$BATS_TEST_TMPDIR/ticks" &
     session=$!
+    # timeout hands the signal on to ssh.
+    mend_session() { kill "$(pgrep -P "$session" || echo "$session")" 2>/dev/null || true; }
     wait_for 60 "the session" grep -q tick "$BATS_TEST_TMPDIR/ticks"
     stop_governor
     start_governor
@@ -98,8 +102,7 @@ machine_group() {
     before=$(wc -l <"$BATS_TEST_TMPDIR/ticks")
     more_ticks() { (($(wc -l <"$BATS_TEST_TMPDIR/ticks") > before + 4)); }
     wait_for 30 "the session to go on" more_ticks
-    # timeout hands the signal on to ssh.
-    kill "$(pgrep -P "$session" || echo "$session")" 2>/dev/null || true
+    mend_session
     wait "$session" || true
     must_go_on
 }

@@ -74,7 +74,7 @@ must_show() { # must_show PATTERN
     local seen wanted
     declare -f sample >"$BATS_TEST_TMPDIR/sample"
     wanted=$(beat "$1")
-    for _ in {1..5}; do
+    for _ in {1..8}; do
         # Twice the pattern, and a second.
         seen=$(watch_lamp $(((${wanted:+${wanted// /+}+}0) * 2 / 1000 + 2)))
         case $1 in
