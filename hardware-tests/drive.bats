@@ -93,6 +93,9 @@ board() { # board STEP [WORD...]
 # Whether the last step said this.
 said() { grep -q "$1" "$STORY/io/said-$(<"$STORY/orders")"; }
 
+# Whether the last step's suite has passed this test, and not skipped it.
+passed() { grep "^ok [0-9]* $1" "$STORY/io/said-$(<"$STORY/orders")" | grep -v '# skip'; }
+
 # Blank drives are files without one written block.
 blank() { # blank NAME SIZE
     rm -f "$STORY/$1"
@@ -234,6 +237,30 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board is-spare SMALLER 'not needed'
     board is-offered LARGER
     usb unplug SMALLER
+    is_blank smaller
+}
+
+@test "long: hardware-tests/run on this board: all of its tiers, with a drive that is let go by its port" {
+    only_long
+    blank smaller 2G
+    usb plug smaller --serial SMALLER
+    # Neither ours nor blank: it must wait.
+    truncate -s 1100M stranger
+    mkfs.vfat -n HOLIDAY stranger >/dev/null
+    fingerprint stranger >stranger.before
+    usb plug stranger --serial STRANGER
+    board is-left STRANGER foreign ERASE-THIS-DRIVE
+    board suite 0 safe
+    passed 'the walls' && passed 'each USB drive' && passed 'a disk here that is not ours waits'
+    board suite 75 destructive --drive UNKNOWN
+    board suite 75 destructive --drive STRANGER
+    usb unplug STRANGER and unplug SMALLER
+    [[ $(fingerprint stranger) == "$(<stranger.before)" ]]
+    board suite 0 destructive --drive LARGER
+    passed 'the drive is pulled' && passed 'the network drops'
+    board mark
+    board suite 0 destructive --drive LARGER --finish
+    board is-offered LARGER
     is_blank smaller
 }
 

@@ -17,11 +17,26 @@ door() { # door SYSROOT GCC FILE
         --gcc-install-dir="$1/usr/lib/gcc/aarch64-linux-gnu/$2" -o "$3" hardware-tests/lamp/door.c -lgpiod
 }
 
+# What a program says becomes TAP comments; fails unless it came to its end without a failure.
+judge() { # judge PROGRAM WORD...
+    python3 "$@" | tee /dev/fd/3 | sed 's/^/# /' >"$BATS_TEST_TMPDIR/said"
+    grep -q '^# 1\.\.' "$BATS_TEST_TMPDIR/said"
+    [[ $(grep -c '^# not ok' "$BATS_TEST_TMPDIR/said") == 0 ]]
+}
+
 @test "the lamp on a virtual Pi, seen from outside" {
     cd "$BATS_TEST_DIRNAME/.."
     door "$(hardware-tests/pi-rig/old-gpiod)" 12 "$BATS_TEST_TMPDIR/door-1.6"
     door "$(board/sysroot pi-arm64)" 14 "$BATS_TEST_TMPDIR/door-2.x"
-    python3 hardware-tests/lamp/lamp_on_pi.py "$governor" "$BATS_TEST_TMPDIR"/door-* | tee /dev/fd/3 | sed 's/^/# /' >"$BATS_TEST_TMPDIR/said"
-    grep -q '^# 1\.\.' "$BATS_TEST_TMPDIR/said"
-    [[ $(grep -c '^# not ok' "$BATS_TEST_TMPDIR/said") == 0 ]]
+    judge hardware-tests/lamp/lamp_on_pi.py "$governor" "$BATS_TEST_TMPDIR"/door-*
+}
+
+@test "hardware-tests/run on a virtual Pi: its tests of the lamp" {
+    cd "$BATS_TEST_DIRNAME/.."
+    judge hardware-tests/lamp/suite_on_pi.py "$governor" "$(hardware-tests/pi-rig/tools)"
+}
+
+@test "hardware-tests/run on a virtual Pi: each of its tests of the lamp fails when the lamp is wrong" {
+    cd "$BATS_TEST_DIRNAME/.."
+    judge hardware-tests/lamp/suite_on_pi.py "$governor" "$(hardware-tests/pi-rig/tools)" --sabotage
 }

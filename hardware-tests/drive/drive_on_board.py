@@ -12,6 +12,7 @@ import pathlib
 import sys
 
 import left_alone  # noqa: F401 (each brings steps)
+import suite  # noqa: F401
 import taken  # noqa: F401
 import tenancy  # noqa: F401
 from board import STEPS, Board, say, wait_for

@@ -31,10 +31,10 @@ def needed(program, libraries):
 
 
 class Pi:
-    """Boots with `files` (a path in the guest for each on the host); a context that ends the machine."""
+    """Boots with `files` (a path in the guest for each on the host) and the tree of a whole folder; a context that ends the machine."""
 
-    def __init__(self, files):
-        self.files = files
+    def __init__(self, files, tree=None):
+        self.files, self.tree = files, tree
 
     def __enter__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sublet-pi."))
@@ -74,11 +74,15 @@ class Pi:
 
     def make_initrd(self, root):
         tree = self.folder / "tree"
+        if self.tree:
+            # Its device nodes are the kernel's affair; a copy of one might have no end.
+            shutil.copytree(self.tree, tree, symlinks=True, ignore=lambda folder, names: names if pathlib.Path(folder).name == "dev" else [])
         for name in ("bin", "lib", "proc", "sys", "dev", "run", "tmp"):
-            (tree / name).mkdir(parents=True)
+            (tree / name).mkdir(parents=True, exist_ok=True)
         shutil.copy(root / "busybox", tree / "bin/busybox")
         for applet in "sh mount insmod stty setsid sleep kill cat echo grep ls pidof mkdir rm ps true".split():
-            (tree / "bin" / applet).symlink_to("busybox")
+            if not (tree / "bin" / applet).exists():
+                (tree / "bin" / applet).symlink_to("busybox")
         shutil.copytree(root / "modules", tree / "modules")
         shutil.copy(HERE / "guest-init", tree / "init")
         sysroot = pathlib.Path(subprocess.run([PROJECT / "board/sysroot", BOARD], stdout=subprocess.PIPE, text=True, check=True).stdout.strip())

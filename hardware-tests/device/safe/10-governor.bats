@@ -1,0 +1,54 @@
+#!/usr/bin/env bats
+# The program and what it says of itself.
+
+load ../device
+
+@test "governor selftest: the program works on this processor" {
+    run governor selftest --offline
+    echo "$output"
+    [[ $status == 0 ]]
+    say "${lines[-1]}"
+}
+
+@test "governor selftest: the machine has what it needs" {
+    [[ -e $SUBLET_CONFIG ]] || skip "no device-config.json is at $SUBLET_CONFIG"
+    run governor selftest
+    echo "$output"
+    [[ $status == 0 && ${lines[-1]} == "this machine has what it needs" ]]
+}
+
+@test "governor status: a running governor says its state, and the lamp that goes with it" {
+    needs_governor
+    local state lamp
+    state=$(status_of state) lamp=$(status_of lamp)
+    say "state $state, lamp $lamp ($(status_of lampMeaning)), wake-ups $(status_of wakeUps)"
+    # docs/lamp.md; without a market the device may flash two.
+    case $state in
+    waiting) [[ $lamp =~ ^(three|fast)$ ]] ;;
+    preparing | building | erasing) [[ $lamp == fast ]] ;;
+    registering) [[ $lamp =~ ^(fast|two)$ ]] ;;
+    offered) [[ $lamp =~ ^(slow|two)$ ]] ;;
+    leased) [[ $lamp == steady ]] ;;
+    suspended) [[ $lamp == three ]] ;;
+    quarantined) [[ $lamp == sos ]] ;;
+    misconfigured) [[ $lamp == four ]] ;;
+    *) fail "no such state: $state" ;;
+    esac
+}
+
+@test "governor.service: the unit runs, and was not started over and over" {
+    under_systemd || skip "the governor is no unit of systemd here"
+    local restarts
+    restarts=$(systemctl show -P NRestarts governor)
+    say "restarts: $restarts; watchdog: $(systemctl show -P WatchdogUSec governor)"
+    [[ $restarts == 0 ]]
+}
+
+@test "the walls around the renter stand as the governor raised them" {
+    needs_governor
+    needs nft
+    [[ $(config .network.fence) != none ]] || skip "this device has no fence (network.fence)"
+    state_is building offered leased || skip "walls stand only around a renter's machine; the device is $(status_of state)"
+    nft list table inet "sublet-$SUBLET_TEST_BRIDGE" >"$BATS_TEST_TMPDIR/table"
+    grep -q drop "$BATS_TEST_TMPDIR/table"
+}
