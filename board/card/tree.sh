@@ -67,6 +67,7 @@ make_links() { # make_links ROOT
     for name in iptables ip6tables; do
         for part in '' -save -restore; do ln -sf xtables-nft-multi "$1/usr/sbin/$name$part"; done
     done
+    for name in db db.p7s; do ln -sf "regulatory.$name-debian" "$1/usr/lib/firmware/regulatory.$name"; done
     ln -sf /run/systemd/resolve/resolv.conf "$1/etc/resolv.conf"
     ln -sf /usr/share/zoneinfo/Etc/UTC "$1/etc/localtime"
     printf '%s\n' 'passwd: files' 'group: files' 'shadow: files' 'hosts: files dns' >"$1/etc/nsswitch.conf"
