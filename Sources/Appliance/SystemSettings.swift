@@ -39,7 +39,7 @@ public struct SystemSettings: Equatable, Sendable {
     }
 
     private static func isHostName(_ name: String) -> Bool {
-        let bytes = name.utf8
+        let bytes = Array(name.utf8)
         return bytes.first != UInt8(ascii: "-") && bytes.last != UInt8(ascii: "-")
             && bytes.allSatisfy { (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == UInt8(ascii: "-") }
     }
@@ -51,20 +51,20 @@ extension SystemSettings.WiFi {
         var reader = found
         ssid = try reader.string("ssid", 1...32)
         if let text = try reader.optionalString("passphrase", 8...64) {
-            let bytes = text.utf8
-            guard bytes.count == 64 ? isHexKey(text) : bytes.allSatisfy({ (0x20...0x7E).contains($0) }) else {
+            let bytes = Array(text.utf8)
+            guard bytes.count == 64 ? isHexKey(bytes) : bytes.allSatisfy({ (0x20...0x7E).contains($0) }) else {
                 throw reader.failure("passphrase", expected: "8 to 63 characters of ASCII, or 64 hex digits", found: "something else")
             }
             passphrase = Secret(text)
         }
         country = try reader.string("country", 2...2)
-        guard country.utf8.allSatisfy({ (0x41...0x5A).contains($0) }) else {
+        guard Array(country.utf8).allSatisfy({ (0x41...0x5A).contains($0) }) else {
             throw reader.failure("country", expected: "two capitals such as \"DE\"", found: "\"" + country + "\"")
         }
         try reader.finish()
     }
 }
 
-private func isHexKey(_ text: String) -> Bool {
-    text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) || (0x41...0x46).contains($0) }
+private func isHexKey(_ bytes: [UInt8]) -> Bool {
+    bytes.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) || (0x41...0x46).contains($0) }
 }
