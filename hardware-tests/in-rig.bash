@@ -66,7 +66,7 @@ ends_with() { # ends_with STATUS
     local status=0
     wait "$rig" || status=$?
     rig=''
-    [[ $status == "$1" ]] || { cat "$out"; echo "exit status $status"; return 1; }
+    [[ $status == "$1" ]] || { echo "exit status $status"; grep -a 'FAILED' "$out" || true; cat "$out"; return 1; }
 }
 
 # For a file's `teardown`: nothing that a failed test has started goes on.

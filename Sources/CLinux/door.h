@@ -246,46 +246,49 @@ static inline int clinux_connect(const char *address, unsigned short port) {
     return fd;
 }
 
-/// A listening unix stream socket at a path where nothing may be yet (at most 107 bytes); it does not wait.
-static inline int clinux_unix_listen(const char *path, int backlog) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) { errno = ENAMETOOLONG; return -1; }
-    strcpy(address.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) return -1;
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, backlog) == 0) return fd;
+/// A unix socket of a type, and the address for a path (at most 107 bytes) or, after an @, a name in the abstract namespace; -1.
+static inline int clinux_unix_socket(const char *path, int type, struct sockaddr_un *address, socklen_t *size) {
+    size_t length = strlen(path);
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (length >= sizeof address->sun_path) { errno = ENAMETOOLONG; return -1; }
+    memcpy(address->sun_path, path, length);
+    if (path[0] == '@') address->sun_path[0] = 0;
+    *size = offsetof(struct sockaddr_un, sun_path) + length;
+    return socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+}
+static inline void clinux_close_keeping_errno(int fd) {
     int code = errno;
     close(fd);
     errno = code;
+}
+/// A listening unix stream socket at a path where nothing may be yet; it does not wait.
+static inline int clinux_unix_listen(const char *path, int backlog) {
+    struct sockaddr_un address;
+    socklen_t size;
+    int fd = clinux_unix_socket(path, SOCK_STREAM | SOCK_NONBLOCK, &address, &size);
+    if (fd < 0) return -1;
+    if (bind(fd, (struct sockaddr *)&address, size) == 0 && listen(fd, backlog) == 0) return fd;
+    clinux_close_keeping_errno(fd);
     return -1;
 }
 /// connect(2) to a unix stream socket; the descriptor, which waits, or -1.
 static inline int clinux_unix_connect(const char *path) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) { errno = ENAMETOOLONG; return -1; }
-    strcpy(address.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address;
+    socklen_t size;
+    int fd = clinux_unix_socket(path, SOCK_STREAM, &address, &size);
     if (fd < 0) return -1;
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
-    int code = errno;
-    close(fd);
-    errno = code;
+    if (connect(fd, (struct sockaddr *)&address, size) == 0) return fd;
+    clinux_close_keeping_errno(fd);
     return -1;
 }
-/// Sends one datagram to a unix socket, by its path or, after an @, its name in the abstract namespace; 0 or -1. It does not wait.
+/// Sends one datagram to a unix socket; 0 or -1. It does not wait.
 static inline int clinux_unix_tell(const char *path, const char *text) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t length = strlen(path);
-    if (length >= sizeof address.sun_path) { errno = ENAMETOOLONG; return -1; }
-    memcpy(address.sun_path, path, length);
-    if (path[0] == '@') address.sun_path[0] = 0;
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_un address;
+    socklen_t size;
+    int fd = clinux_unix_socket(path, SOCK_DGRAM | SOCK_NONBLOCK, &address, &size);
     if (fd < 0) return -1;
-    socklen_t size = offsetof(struct sockaddr_un, sun_path) + length;
     ssize_t sent = sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, size);
-    int code = errno;
-    close(fd);
-    errno = code;
+    clinux_close_keeping_errno(fd);
     return sent < 0 ? -1 : 0;
 }
 static inline int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC); }

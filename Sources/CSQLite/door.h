@@ -11,5 +11,5 @@ static inline int csqlite_bind_text(sqlite3_stmt *statement, int index, const ch
     return sqlite3_bind_text(statement, index, text, length, SQLITE_TRANSIENT);
 }
 static inline int csqlite_bind_blob(sqlite3_stmt *statement, int index, const void *bytes, int length) {
-    return sqlite3_bind_blob(statement, index, bytes, length, SQLITE_TRANSIENT);
+    return sqlite3_bind_blob(statement, index, length ? bytes : "", length, SQLITE_TRANSIENT); // (NULL binds NULL)
 }

@@ -22,6 +22,11 @@ extension Database {
             ])
     }
 
+    /// Writes what a device's key is known by.
+    public func setKey(_ keyHash: [UInt8], of device: DeviceID) throws(MarketError) {
+        try connection.run(.setKey, [.bytes(keyHash), .text(device.text)])
+    }
+
     /// A device by its id.
     public func device(_ id: DeviceID) throws(MarketError) -> DeviceRecord? { try oneDevice(.device, id.text) }
 

@@ -3,7 +3,7 @@ enum Query: Int, CaseIterable {
     case begin, commit, rollback, savepoint, release, undo
     case rules, setRules
     case addOwner, owner
-    case addDevice, updateDevice, device, devicesNamed, deviceHolding, eachDevice
+    case addDevice, updateDevice, setKey, device, devicesNamed, deviceHolding, eachDevice
     case lease, latestLease, addLease, updateLease, setLatest, setSighting, overdue
     case setHost, addPorts, countFree, host, hosts, freePorts, postpone, nextTurn, claim, counted, free
     case receipt, addReceipt
@@ -44,6 +44,7 @@ enum Query: Int, CaseIterable {
             UPDATE device SET tunnel_key = ?, governor = ?, architecture = ?, processors = ?, memory_mib = ?, storage_mib = ?, \
             encryption = ?, waiting = ?, waiting_told = ? WHERE id = ?
             """
+        case .setKey: "UPDATE device SET key_hash = ? WHERE id = ?"
         case .device: "SELECT \(Self.deviceColumns) FROM device d WHERE d.id = ?"
         case .devicesNamed: "SELECT \(Self.deviceColumns) FROM device d WHERE d.name = ? LIMIT 2"
         case .deviceHolding: "SELECT \(Self.deviceColumns) FROM device d WHERE d.tunnel_key = ?"

@@ -39,7 +39,7 @@ public struct Fence: Equatable, Sendable {
     /// The rule set, as `nft -f` reads it.
     public var rules: String {
         // One rule each: in a set of nftables ranges must not overlap.
-        let opened = allowed.reduce("") { $0 + "ip daddr \($1.text) counter accept\n        " }
+        let opened = allowed.map { "ip daddr \($0.text) counter accept\n        " }.joined()
         let mail = passesMail ? "" : "tcp dport 25 counter drop\n        "
         return """
             \(Self.removal(of: table))
@@ -57,7 +57,7 @@ public struct Fence: Equatable, Sendable {
                     ct state established,related accept
                     meta nfproto ipv6 counter drop
                     ip saddr != \(subnet.container) counter drop
-                    \(opened)ip daddr { \(Self.list(Self.denied)) } counter drop
+                    \(opened)ip daddr { \(Self.denied.joined(separator: ", ")) } counter drop
                     \(mail)counter accept
                 }
                 chain inward {
@@ -75,11 +75,9 @@ public struct Fence: Equatable, Sendable {
             """
     }
 
-    private static func list(_ words: [String]) -> String { words.reduce("") { $0.isEmpty ? $1 : $0 + ", " + $1 } }
-
     /// Takes the table away, if it is there; and the one that an earlier version of this program made for IPv4 alone.
     private static func removal(of table: String) -> String {
-        ["inet", "ip"].map { "table \($0) \(table)\ndelete table \($0) \(table)" }.reduce("") { $0.isEmpty ? $1 : $0 + "\n" + $1 }
+        ["inet", "ip"].map { "table \($0) \(table)\ndelete table \($0) \(table)" }.joined(separator: "\n")
     }
 
     /// The programs that raise the fence, in order; each may run again. Walls come before the bridge is up. The bridge has no IPv6 address.

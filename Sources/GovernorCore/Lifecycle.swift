@@ -243,9 +243,9 @@ public struct Lifecycle: Equatable, Sendable {
         }
     }
 
-    /// When the lease ends, by our clock; nil where it is not rented or the market's time is not known in this boot.
+    /// When the lease that lives or is held ends, by our clock; nil where it is not rented or the market's time is not known in this boot.
     public var end: Instant? {
-        guard journal.rented, let expires = journal.expires else { return nil }
+        guard tenancy != nil, journal.rented, let expires = journal.expires else { return nil }
         return clock.instant(of: expires)
     }
 
@@ -258,12 +258,12 @@ public struct Lifecycle: Equatable, Sendable {
             next = moment
         }
         consider(retryAt)
-        if tenancy != nil { consider(end) }
+        consider(end)
         return next
     }
 
     private mutating func deadline(at now: Instant) {
-        if tenancy != nil, let end, end <= now {
+        if let end, end <= now {
             note(.expired)
             endLease(at: now)
             return

@@ -87,8 +87,7 @@ public struct Sighting: Equatable, Sendable {
     /// The sighting after a check-in.
     func after(_ request: CheckInRequest, at now: UnixTime) -> Sighting {
         Sighting(
-            phase: request.phase, tunnel: request.tunnel, fault: request.fault, start: request.start, uptime: request.uptime,
-            seen: now,
+            phase: request.phase, tunnel: request.tunnel, fault: request.fault, start: request.start, uptime: request.uptime, seen: now,
             refusedSince: request.tunnel == .refused ? refusedSince ?? now : nil)
     }
 }

@@ -44,6 +44,8 @@ public protocol Ledger: AnyObject {
     func addDevice(_ device: DeviceRecord) throws(MarketError)
     /// Writes what a device said of itself anew: tunnel key, governor, hardware, and what it waits for.
     func updateDevice(_ device: DeviceRecord) throws(MarketError)
+    /// Writes what a device's key is known by; empty for no key.
+    func setKey(_ keyHash: [UInt8], of device: DeviceID) throws(MarketError)
     /// A device by its id.
     func device(_ id: DeviceID) throws(MarketError) -> DeviceRecord?
     /// The devices of a name, at most two: more are as ambiguous as two.

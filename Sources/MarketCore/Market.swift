@@ -15,12 +15,13 @@ public struct Market<Store: Ledger, World: MarketWorld> {
         self.world = world
     }
 
-    /// The device of this id if `key`, the text after `Bearer`, is its key. An unknown device and a wrong key get the same refusal after
+    /// The device of this id if `key`, the text after `Bearer`, is its key. An unknown device, a revoked one and a wrong key get the same refusal after
     /// the same work, so that nobody learns from it which ids exist.
     public func authenticate(_ id: DeviceID, key: [UInt8]) throws(MarketError) -> DeviceRecord {
         let device = try store.device(id)
         let given = Crypto.sha256(key)
-        let matches = Crypto.areEqual(given, device?.keyHash ?? [UInt8](repeating: 0, count: 32))
+        let known = device.flatMap { $0.isRevoked ? nil : $0.keyHash } ?? [UInt8](repeating: 0, count: 32)
+        let matches = Crypto.areEqual(given, known)
         guard let device, matches else { throw .refused(Self.unauthorized) }
         return device
     }
@@ -41,7 +42,7 @@ public struct Market<Store: Ledger, World: MarketWorld> {
     /// Adds a device and answers it with its key: 64 hex digits, of which only the SHA-256 is kept.
     /// Refused: an unknown owner, a bad name.
     public func addDevice(owner: String, name: String?, at now: UnixTime) throws(MarketError) -> (device: DeviceRecord, key: Secret) {
-        let key = Array(hexDigits(try world.randomBytes(32)).utf8)
+        let key = Self.deviceKey(try world.randomBytes(32))
         let id = try Credentials.deviceID(try world.randomBytes(16))
         let name = name ?? "device-" + String(id.text.prefix(8))
         guard isDeviceName(name) else {

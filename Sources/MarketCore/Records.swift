@@ -8,8 +8,8 @@ public struct DeviceRecord: Equatable, Sendable {
     public let owner: String
     /// A name for people, `[A-Za-z0-9._-]{1,64}`, not necessarily unique.
     public let name: String
-    /// SHA-256 of its key's 64 hex digits; the key itself is not kept.
-    public let keyHash: [UInt8]
+    /// SHA-256 of its key's 64 hex digits; the key itself is not kept. Empty once the key was revoked.
+    public var keyHash: [UInt8]
     /// Its public key for the tunnel and for receipts; nil until it registered.
     public var tunnelKey: String?
     /// The version of its governor; nil until it registered.
@@ -20,6 +20,9 @@ public struct DeviceRecord: Equatable, Sendable {
     public let added: UnixTime
     /// What it waits for, as it last told, while it asks for no lease.
     public var waiting: Waiting?
+
+    /// Whether no key lets it in.
+    public var isRevoked: Bool { keyHash.isEmpty }
 
     /// Why a device offers nothing.
     public struct Waiting: Equatable, Sendable {

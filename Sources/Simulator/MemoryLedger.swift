@@ -32,7 +32,12 @@ package final class MemoryLedger: Ledger {
     package func addOwner(_ name: String, at now: UnixTime) throws(MarketError) -> Bool { contents.owners.insert(name).inserted }
     package func hasOwner(_ name: String) throws(MarketError) -> Bool { contents.owners.contains(name) }
     package func addDevice(_ device: DeviceRecord) throws(MarketError) { contents.devices[device.id] = device }
-    package func updateDevice(_ device: DeviceRecord) throws(MarketError) { contents.devices[device.id] = device }
+    package func updateDevice(_ device: DeviceRecord) throws(MarketError) {
+        var written = device
+        if let kept = contents.devices[device.id] { written.keyHash = kept.keyHash }
+        contents.devices[device.id] = written
+    }
+    package func setKey(_ keyHash: [UInt8], of device: DeviceID) throws(MarketError) { contents.devices[device]?.keyHash = keyHash }
     package func device(_ id: DeviceID) throws(MarketError) -> DeviceRecord? { contents.devices[id] }
     package func devices(named name: String) throws(MarketError) -> [DeviceRecord] {
         Array(contents.devices.values.filter { $0.name == name }.prefix(2))

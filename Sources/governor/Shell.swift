@@ -378,7 +378,7 @@ final class Shell {
     /// Shows the state by the lamp, and writes it for `governor status` and for the renter; in RAM, so it costs the card nothing.
     func publish() {
         lamp?.show(core.lamp.number)
-        leaseEnd.show(core.tenancy == nil ? nil : core.end, core.journal.expires)
+        leaseEnd.show(core.end, core.journal.expires)
         let status = Status(shell: self).json.encoded()
         do throws(SystemError) { try Files.publish(layout.statusPath, status) } catch {
             log.write(.debug, id: 0, "status.failed", [LogField("reason", error.message)])

@@ -6,7 +6,7 @@ enum Help {
           market serve             answer devices over HTTP
           market tunnel add|list   tunnel hosts and their ports
           market owner add         whose devices they are
-          market device add|list   devices
+          market device add|list|rekey|revoke   devices and their keys
           market rent              rent a device; prints the account once
           market extend            move the end of a lease
           market end               end a lease now
@@ -43,6 +43,16 @@ enum Help {
             Adds a device and prints its device-config.json. The key in it is shown only now.
             """
         case .deviceList: "market device list [--json]\nEvery device with its latest lease."
+        case .deviceRekey:
+            """
+            market device rekey DEVICE [--server URL]
+            Gives the device another key and prints its device-config.json; the key before is refused from now on, the lease goes on.
+            """
+        case .deviceRevoke:
+            """
+            market device revoke DEVICE
+            Lets the device in no more, until `market device rekey`. What it offers ends; a rented lease is to be ended first.
+            """
         case .rent:
             """
             market rent DEVICE --for DURATION [--ssh-key FILE] [--json]

@@ -29,7 +29,8 @@ import Platform
 
 /// The commands.
 enum Verb: CaseIterable {
-    case serve, tunnelAdd, tunnelList, ownerAdd, deviceAdd, deviceList, rent, extend, end, receiptShow, receiptVerify, authorizedKeys
+    case serve, tunnelAdd, tunnelList, ownerAdd, deviceAdd, deviceList, deviceRekey, deviceRevoke, rent, extend, end, receiptShow,
+        receiptVerify, authorizedKeys
 
     /// The words that name it.
     var words: [String] {
@@ -40,6 +41,8 @@ enum Verb: CaseIterable {
         case .ownerAdd: ["owner", "add"]
         case .deviceAdd: ["device", "add"]
         case .deviceList: ["device", "list"]
+        case .deviceRekey: ["device", "rekey"]
+        case .deviceRevoke: ["device", "revoke"]
         case .rent: ["rent"]
         case .extend: ["extend"]
         case .end: ["end"]
@@ -57,6 +60,8 @@ enum Verb: CaseIterable {
         case .ownerAdd: try addOwner(arguments)
         case .deviceAdd: try addDevice(arguments)
         case .deviceList: try listDevices(arguments)
+        case .deviceRekey: try rekeyDevice(arguments)
+        case .deviceRevoke: try revokeDevice(arguments)
         case .rent: try rentDevice(arguments)
         case .extend: try extendLease(arguments)
         case .end: try endLease(arguments)

@@ -19,17 +19,52 @@ func addOwner(_ arguments: ArraySlice<String>) throws(CommandFailure) {
 func addDevice(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     let options = try Options(arguments, valued: ["--data", "--owner", "--name", "--server"])
     let owner = try options.value("--owner")
-    let server = options.optional("--server") ?? "http://127.0.0.1:8080"
-    guard server.utf8.starts(with: "http://".utf8) || server.utf8.starts(with: "https://".utf8) else {
-        throw CommandFailure(.usage, "--server: expected a URL that starts with https:// (or http://), found " + server)
-    }
+    let server = try serverURL(options)
     let (database, world) = try openLedger(options)
     let added = try carried { () throws(MarketError) in
         try Market(store: database, world: world).addDevice(owner: owner, name: options.optional("--name"), at: currentTime(options))
     }
+    printConfig(server, added.device, added.key)
+}
+
+/// `market device rekey`: prints a device-config.json with another key.
+func rekeyDevice(_ arguments: ArraySlice<String>) throws(CommandFailure) {
+    let options = try Options(arguments, valued: ["--data", "--server"], words: ["DEVICE"])
+    let server = try serverURL(options)
+    let (database, world) = try openLedger(options)
+    let (device, key) = try carried { () throws(MarketError) in
+        let market = Market(store: database, world: world)
+        let device = try market.find(options.words[0])
+        return (device, try market.rekey(device))
+    }
+    printConfig(server, device, key)
+}
+
+/// `market device revoke`: its key lets nobody in any more.
+func revokeDevice(_ arguments: ArraySlice<String>) throws(CommandFailure) {
+    let options = try Options(arguments, valued: ["--data"], words: ["DEVICE"])
+    let (database, world) = try openLedger(options)
+    let device = try carried { () throws(MarketError) in
+        let market = Market(store: database, world: world)
+        let device = try market.find(options.words[0])
+        try market.revoke(device, at: currentTime(options))
+        return device
+    }
+    Terminal.print("device \(device.id.text) revoked")
+}
+
+private func serverURL(_ options: Options) throws(CommandFailure) -> String {
+    let server = options.optional("--server") ?? "http://127.0.0.1:8080"
+    guard server.utf8.starts(with: "http://".utf8) || server.utf8.starts(with: "https://".utf8) else {
+        throw CommandFailure(.usage, "--server: expected a URL that starts with https:// (or http://), found " + server)
+    }
+    return server
+}
+
+private func printConfig(_ server: String, _ device: DeviceRecord, _ key: Secret) {
     let config = JSON.object([
-        .init("server", .string(server)), .init("deviceId", .string(added.device.id.text)),
-        .init("deviceKey", .string(added.key.revealText())), .init("name", .string(added.device.name)),
+        .init("server", .string(server)), .init("deviceId", .string(device.id.text)), .init("deviceKey", .string(key.revealText())),
+        .init("name", .string(device.name)),
     ])
     Terminal.print(config.pretty())
 }
@@ -57,6 +92,7 @@ struct DeviceRow {
 
     /// The state as it is now, whether the sweep has noted it yet or not.
     var state: String {
+        guard !device.isRevoked else { return "revoked" }
         guard let lease else { return "new" }
         return lease.isOverdue(at: now) ? LeaseState.ended.rawValue : lease.state.rawValue
     }

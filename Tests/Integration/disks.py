@@ -37,6 +37,11 @@ class Disk:
         self.node = run("losetup", *options, self.image).stdout.strip()
         return self.node
 
+    def insert(self, node):
+        """Puts the medium into an empty drive."""
+        run("losetup", node, self.image)
+        self.node = node
+
     def detach(self):
         if self.node is None:
             return

@@ -102,14 +102,21 @@ class House:
         return words
 
 
-class Session(world.Service):
-    """A renter who is logged in and sees something new every 0.2 s."""
+class Login(world.Service):
+    """A renter who is logged in, for as long as a command runs or, at a terminal, a shell; `text` is what was shown."""
+
+    def __init__(self, space, access, name, *command, **options):
+        super().__init__(space.folder / f"{name}.log", space)
+        known = "-F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o PubkeyAuthentication=no"
+        words = ["sshpass", "-e", "ssh", *known.split(), "-p", access["sshPort"], "-l", access["user"], access["host"]]
+        self.launch([*words, *command], env={"SSHPASS": access["password"]}, **options)
+
+
+class Session(Login):
+    """A renter who sees something new every 0.2 s."""
 
     def __init__(self, space, access, number):
-        super().__init__(space.folder / f"session{number}.log", space)
-        options = "-F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o PubkeyAuthentication=no"
-        words = ["sshpass", "-e", "ssh", *options.split(), "-p", access["sshPort"], "-l", access["user"], access["host"]]
-        self.launch(words + ["while sleep 0.2; do echo tick; done"], env={"SSHPASS": access["password"]})
+        super().__init__(space, access, f"session{number}", "while sleep 0.2; do echo tick; done")
         self.must_go_on()
 
     def ticks(self):

@@ -21,9 +21,12 @@ def seal(key, nonce, status, body):
     return hmac.new(hashlib.sha256(key.encode()).digest(), f"{nonce}\n{status}\n".encode() + body, hashlib.sha256).hexdigest()
 
 
-def ask(port, config, kind, body, nonce=None, timeout=30):
-    """Sends a device's message to a market as its governor does; gives status, seal and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+def ask(port, config, kind, body, nonce=None, timeout=30, tls=None):
+    """Sends a device's message to a market as its governor does, by https with `tls`, an SSL context; gives status, seal and body."""
+    if tls:
+        connection = http.client.HTTPSConnection("localhost", port, timeout=timeout, context=tls)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     headers = {
         "Content-Type": "application/json", "Authorization": "Bearer " + config["deviceKey"],
         "Sublet-Nonce": nonce or secrets.token_hex(16),

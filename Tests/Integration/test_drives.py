@@ -415,8 +415,9 @@ def governor(space, base, **storage):
     return device
 
 
-def test_a_disk_comes_and_goes(space, base):
-    """Its medium is put in, taken out, and put in again: each is seen at once, by the kernel's word."""
+@pytest.fixture
+def empty_drive(space, base):
+    """A governor that has been told a drive without a medium; the medium, and the drive's node."""
     disk = Disk(space.disk, "disk")
     node = disk.attach()
     disk.detach()
@@ -424,18 +425,23 @@ def test_a_disk_comes_and_goes(space, base):
     device.start()
     try:
         wait_for("the status", lambda: "no medium" in device.status().get("driveReason", ""), 30)
-        for round in (1, 2):
-            run("losetup", node, disk.image)
-            disk.node = node
-            device.wait_event("drive.ready", round, 30)
-            # Erased before its first tenant; then there is no market.
-            device.wait_until("registering", seconds=60)
-            disk.detach()
-            device.wait_event("drive.gone", round + 1, 30)  # the first one: it was not there at the start
-            device.wait_until("waiting", seconds=30)
+        yield device, disk, node
     finally:
         device.end()
         disk.detach()
+
+
+def test_a_disk_comes_and_goes(empty_drive):
+    """Its medium is put in, taken out, and put in again: each is seen at once, by the kernel's word."""
+    device, disk, node = empty_drive
+    for round in (1, 2):
+        disk.insert(node)
+        device.wait_event("drive.ready", round, 30)
+        # Erased before its first tenant; then there is no market.
+        device.wait_until("registering", seconds=60)
+        disk.detach()
+        device.wait_event("drive.gone", round + 1, 30)  # the first one: it was not there at the start
+        device.wait_until("waiting", seconds=30)
 
 
 def test_a_drive_is_given_up_while_the_governor_waits(space, base):
@@ -464,30 +470,20 @@ def test_a_drive_is_given_up_while_the_governor_waits(space, base):
         disk.detach()
 
 
-def test_drives_that_cannot_be_listed(space, base):
+def test_drives_that_cannot_be_listed(empty_drive):
     """The owner breaks the configuration under a running governor: it can't look at the drives, says so once, and goes on when it can."""
-    disk = Disk(space.disk, "disk")
-    node = disk.attach()
-    disk.detach()
-    device = governor(space, base, path=node)
-    device.start()
-    try:
-        wait_for("the status", lambda: "no medium" in device.status().get("driveReason", ""), 30)
-        sound = device.config_path.read_text()
-        device.config_path.write_text(sound + "}")
-        line = device.wait_event("drive.look-failed", seconds=30)
-        assert "level=warning" in line and device.config_path.name in line
-        run("losetup", node, disk.image)
-        disk.node = node
-        wait_for("the status", lambda: "can't be looked at" in device.status().get("driveReason", ""), 10)
-        time.sleep(6)  # a look or more
-        assert len(device.events("drive.look-failed")) == 1 and not device.events("drive.ready")
-        device.config_path.write_text(sound)
-        device.wait_event("drive.ready", seconds=30)
-        device.wait_event("lease.erased", seconds=60)
-    finally:
-        device.end()
-        disk.detach()
+    device, disk, node = empty_drive
+    sound = device.config_path.read_text()
+    device.config_path.write_text(sound + "}")
+    line = device.wait_event("drive.look-failed", seconds=30)
+    assert "level=warning" in line and device.config_path.name in line
+    disk.insert(node)
+    wait_for("the status", lambda: "can't be looked at" in device.status().get("driveReason", ""), 10)
+    time.sleep(6)  # a look or more
+    assert len(device.events("drive.look-failed")) == 1 and not device.events("drive.ready")
+    device.config_path.write_text(sound)
+    device.wait_event("drive.ready", seconds=30)
+    device.wait_event("lease.erased", seconds=60)
 
 
 def test_no_usb_drive(space, base):

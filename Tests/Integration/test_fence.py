@@ -75,9 +75,9 @@ class Net:
         self.servers = {}
 
     def open(self):
-        for name in self.names.values():
+        for role, name in self.names.items():
             run("ip", "netns", "add", name)
-            self.within(name, "ip", "link", "set", "lo", "up")
+            self.at(role, "ip", "link", "set", "lo", "up")
         self.join("device", "lan0", ["192.168.77.2/24", "2001:db8:77::2/64"], "router", "lan0", ["192.168.77.1/24", "2001:db8:77::1/64"])
         self.join("router", "wan0", ["45.45.45.1/24", "2001:db8:45::1/64"], "internet", "wan0", ["45.45.45.45/24", "2001:db8:45::45/64"])
         for role in ("device", "router"):
@@ -100,9 +100,8 @@ class Net:
 
     def serve(self, role):
         """Something that answers in a namespace, whatever it is asked by."""
-        log = open(self.space.folder / f"{role}.log", "wb")
-        words = ["ip", "netns", "exec", self.names[role], "python3", "-c", SERVER, *PORTS]
-        self.servers[role] = subprocess.Popen(words, stdout=log, stderr=log)
+        with open(self.space.folder / f"{role}.log", "wb") as log:
+            self.servers[role] = subprocess.Popen(self.within(role, "python3", "-c", SERVER, *PORTS), stdout=log, stderr=log)
         wait_for(f"the {role} to serve", lambda: "ready" in self.heard(role), 20)
 
     def heard(self, role):
@@ -114,7 +113,7 @@ class Net:
         config.write_text(json.dumps({**CONFIG, "network": network}))
         rules = run(world.BIN / "governor", "fence", "--config", config).stdout
         self.at("device", "nft", "-f", "-", input=rules)
-        if run("ip", "-n", self.names["device"], "link", "show", "sublet0", check=False).returncode == 0:
+        if self.at("device", "ip", "link", "show", "sublet0", check=False).returncode == 0:
             return
         self.at("device", "ip", "link", "add", "sublet0", "type", "bridge")
         self.at("device", "ip", "address", "add", "10.213.77.1/30", "dev", "sublet0")
@@ -127,7 +126,7 @@ class Net:
         self.at("renter", "ip", "-6", "route", "add", "default", "via", "2001:db8:213::1")
         self.at("renter", "ip", "address", "add", "45.45.45.99/32", "dev", "lo")
         # Who wants to get through does not wait for an answer to a neighbour solicitation.
-        bridge = json.loads(run("ip", "-n", self.names["device"], "-j", "link", "show", "sublet0").stdout)[0]["address"]
+        bridge = json.loads(self.at("device", "ip", "-j", "link", "show", "sublet0").stdout)[0]["address"]
         for address in ("2001:db8:213::1", self.link_local()):
             self.at("renter", "ip", "-6", "neighbour", "replace", address, "lladdr", bridge, "dev", "eth0", "nud", "permanent")
         self.at("router", "ip", "-6", "route", "add", "2001:db8:213::/64", "via", "2001:db8:77::2")
@@ -140,12 +139,11 @@ class Net:
 
         return wait_for("the bridge's link-local address", found, 20).group(1)
 
-    @staticmethod
-    def within(name, *words, **options):
-        return run("ip", "netns", "exec", name, *words, **options)
+    def within(self, role, *words):
+        return ["ip", "netns", "exec", self.names[role], *words]
 
     def at(self, role, *words, **options):
-        return self.within(self.names[role], *words, **options)
+        return run(*self.within(role, *words), **options)
 
     def reaches(self, kind, address, port=80, *more, role="renter"):
         """Whether an answer came."""
@@ -221,7 +219,7 @@ def test_ping(net):
 
 def test_nobody_comes_in_but_the_device(net):
     """The owner's network is safe from the renter, and the renter's machine from it; the tunnel's connections come from the device."""
-    server = subprocess.Popen(["ip", "netns", "exec", net.names["renter"], "python3", "-c", SERVER, "80"], stdout=subprocess.PIPE)
+    server = subprocess.Popen(net.within("renter", "python3", "-c", SERVER, "80"), stdout=subprocess.PIPE)
     try:
         assert server.stdout.readline() == b"ready\n"
         assert net.reaches("tcp", "10.213.77.2", role="device")

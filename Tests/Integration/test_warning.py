@@ -4,18 +4,16 @@ import re
 import signal
 import subprocess
 
-import world
+from house import Login
 from world import ssh, wait_for
 
 
-class Terminal(world.Service):
-    """A renter who is logged in at a terminal; `text` is what it has shown."""
+class Terminal(Login):
+    """A renter at a terminal."""
 
     def __init__(self, space, access):
-        super().__init__(space.folder / "terminal.log", space)
-        options = "-F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o PubkeyAuthentication=no"
-        words = ["sshpass", "-e", "ssh", "-tt", *options.split(), "-p", access["sshPort"], "-l", access["user"], access["host"]]
-        self.launch(words, env={"SSHPASS": access["password"]}, stdin=subprocess.PIPE)
+        # ssh takes options behind the host too.
+        super().__init__(space, access, "terminal", "-tt", stdin=subprocess.PIPE)
 
     def seconds_told(self):
         """What it was told is left, each time: a number and its unit."""

@@ -13,6 +13,7 @@ final class EitherLedger: Ledger {
     func hasOwner(_ name: String) throws(MarketError) -> Bool { try inner.hasOwner(name) }
     func addDevice(_ device: DeviceRecord) throws(MarketError) { try inner.addDevice(device) }
     func updateDevice(_ device: DeviceRecord) throws(MarketError) { try inner.updateDevice(device) }
+    func setKey(_ keyHash: [UInt8], of device: DeviceID) throws(MarketError) { try inner.setKey(keyHash, of: device) }
     func device(_ id: DeviceID) throws(MarketError) -> DeviceRecord? { try inner.device(id) }
     func devices(named name: String) throws(MarketError) -> [DeviceRecord] { try inner.devices(named: name) }
     func device(holding tunnelKey: String) throws(MarketError) -> DeviceRecord? { try inner.device(holding: tunnelKey) }

@@ -7,6 +7,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import stat
 import subprocess
@@ -254,6 +255,11 @@ class Renter:
         expect(self.status()["state"] == "open", "a restart of the governor closes nothing")
         self.has_data("and the data is there")
 
+    def pause_left(self):
+        """How many seconds a guess is told to wait; 0 when it was tried."""
+        told = re.search(r"try again in (\d+) s", self.vault("open", "one more guess\n", check=False).stderr)
+        return int(told.group(1)) if told else 0
+
     def thousand_wrong(self):
         """Over the socket, as fast as it answers, by the renter's user in the renter's processes."""
         self.vault("close")
@@ -267,12 +273,14 @@ class Renter:
         answers = {int(reason): count for reason, count in json.loads(done.stdout).items()}
         say(f"{WRONG} wrong passphrases in {took:.0f} s: reasons {answers}")
         expect(sum(answers.values()) == WRONG and set(answers) <= {1, 4}, "each was answered: wrong, or too many")
-        expect(3 <= answers[1] <= 12, f"only {answers[1]} were tried at all; the others had to wait")
+        # Three are free; the pauses after them double, from one second to a minute.
+        pauses = sum(min(60, 1 << number) for number in range(max(0, answers[1] - 3)))
+        expect(answers[1] >= 3 and pauses <= took, f"only {answers[1]} were tried at all; the others had to wait")
         expect(self.device.is_running and self.device.status()["state"] == "leased", "the governor is at its work")
         checked = len(self.device.events("market.checked-in"))
         self.device.wait_event("market.checked-in", checked + 2, seconds=30)
-        # The last pause may be over by now; one more guess begins the next, which is the longest.
-        wait_for("a pause", lambda: self.vault("open", "one more guess\n", check=False).returncode == 75, 60, 0.1)
+        # Of the pause that is on only a moment may be left, or none. Each guess after it begins a longer one.
+        wait_for("a long pause", lambda: self.pause_left() >= 20, 300, 1)
         done = self.vault("open", self.passphrase + "\n", check=False)
         expect(done.returncode == 75 and "try again in" in done.stderr, f"the right one has to wait too: {done.stderr.strip()}")
         wait_for("the pause", lambda: self.vault("open", self.passphrase + "\n", check=False).returncode == 0, 90, 2)
