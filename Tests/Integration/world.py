@@ -159,6 +159,8 @@ class TunnelServer(Service):
     """OpenSSH's sshd, as the market's operator runs it: from the configuration in board/market."""
 
     address = "127.0.0.1"
+    # By which name devices find it, if by another.
+    seen_as = None
 
     def __init__(self, space, market, bind="127.0.0.1"):
         super().__init__(space.folder / "sshd.log", space)
@@ -198,7 +200,7 @@ class TunnelServer(Service):
             raise Trouble(f"sshd_config: nothing to put for {left}")
         self.config.write_text(text)
         self.market.command(
-            "tunnel", "add", "--host", self.address, "--port", self.port, "--user", "nobody",
+            "tunnel", "add", "--host", self.seen_as or self.address, "--port", self.port, "--user", "nobody",
             "--host-key-file", f"{self.host_key}.pub", "--bind", self.bind, "--ports", f"{self.ports[0]}-{self.ports[1]}", "--local",
         )
 

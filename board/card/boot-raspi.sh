@@ -1,0 +1,17 @@
+# shellcheck shell=sh disable=SC2154 # boot, board, here, disk_id and CONSOLES are the caller's
+# What starts a Raspberry Pi: its firmware reads the FAT partition, loads kernel, initrd and device tree by config.txt, and hands over
+# cmdline.txt. Sourced by board/image, never run.
+
+kernel_words() {
+    # shellcheck disable=SC2086 # a list of words
+    printf 'root=PARTUUID=%s-02 ro%s panic=30 loglevel=4' "$disk_id" "$(printf ' console=%s' $CONSOLES)"
+}
+
+make_boot() { # make_boot ROOT
+    cp "$1"/usr/lib/raspi-firmware/bootcode.bin "$1"/usr/lib/raspi-firmware/start*.elf "$1"/usr/lib/raspi-firmware/fixup*.dat "$boot/"
+    cp "$1"/boot/vmlinuz-* "$boot/vmlinuz"
+    # arm64 has them by maker, armhf in one folder.
+    find "$1"/usr/lib/linux-image-*/ -name 'bcm27*-rpi-*.dtb' -o -name 'bcm283*-rpi-*.dtb' | while read -r file; do cp "$file" "$boot/"; done
+    cp "$here/$board/config.txt" "$boot/"
+    printf '%s %s\n' "$(kernel_words)" "$(paste -s -d ' ' "$here/$board/cmdline.txt")" >"$boot/cmdline.txt"
+}
