@@ -260,7 +260,7 @@ def by_hand(here):
     fails("(prepare: LUKS2|closed and opened)", "it opened with another key", program=liar(keeps))
     restores = (f'if [[ "$1 $2" == "storage erase" ]]; then dd if={DRIVE} of=/tmp/head bs=1M count=16 status=none; "$real" "$@"; '
                 f'dd if=/tmp/head of={DRIVE} bs=1M conv=notrunc,fsync status=none; exit; fi')
-    fails("(prepare: LUKS2|erase: no header)", "is_zero", program=liar(restores))
+    fails("(prepare: LUKS2|erase: no header)", "header", program=liar(restores))
     agrees = '[[ "$1 $2" != "storage verify" ]] || exit 0'
     fails("verify says no", "status 0", program=liar(agrees))
     here.destructive("--filter", "^(a step that|prepare:|closed and|erase:|verify)")
