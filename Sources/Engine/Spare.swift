@@ -43,6 +43,6 @@ struct Spare {
     private var isScarce: Bool {
         var space = statvfs()
         guard statvfs(folder, &space) == 0 else { return false }
-        return space.f_ffree < UInt64(Self.files) || Int64(space.f_bfree) * Int64(space.f_frsize) < Self.bytes * Int64(Self.files)
+        return Int64(space.f_ffree) < Int64(Self.files) || Int64(space.f_bfree) * Int64(space.f_frsize) < Self.bytes * Int64(Self.files)
     }
 }
