@@ -73,14 +73,17 @@ extension Volume {
         return try clinux_is_regular(status.st_mode) ? LoopDevice.isBehindOne(file: path) : Block.isHeld(path)
     }
 
-    /// Makes the file that serves as the drive, where the owner wants one and there is none yet.
+    /// Makes the file that serves as the drive, where the owner wants one and there is none yet. It gets its name when it is whole: an empty one,
+    /// left by a fault or a power cut, would be no drive, and could not even be erased.
     func makeFileIfNew() throws(StorageError) {
         guard !Files.exists(path) else { return }
         guard let bytes = newFileBytes else { throw StorageError("nothing is at " + path, code: ENOENT) }
         try system { () throws(SystemError) in
-            let file = try FileDescriptor.open(path, O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
-            guard ftruncate(file.raw, off_t(bytes)) == 0 else { throw .last("ftruncate " + path) }
+            let fresh = path + ".new"
+            let file = try FileDescriptor.open(fresh, O_RDWR | O_CREAT | O_TRUNC, mode: 0o600)
+            guard ftruncate(file.raw, off_t(bytes)) == 0 else { throw .last("ftruncate " + fresh) }
             try file.synchronize()
+            guard rename(fresh, path) == 0 else { throw .last("rename " + fresh) }
             try Files.synchronizeFolder(of: path)
         }
     }
