@@ -70,13 +70,15 @@ class Sale:
         may_end |= self.may_end
         if state == "offered":
             return "it was rented" if was_known else None
+        if state == "ended" and self.is_ending:
+            return None
         if not self.is_tried:
             return "nobody has rented it"
         if self.is_known and expires not in may_end:
             return f"it ends at one of {sorted(may_end)}"
         if state == "rented":
             return "its time is up" if answer["time"] >= expires else None
-        return None if self.is_ending or answer["time"] >= expires else "nobody has ended it, and its time is not up"
+        return None if answer["time"] >= expires else "nobody has ended it, and its time is not up"
 
 
 class Device:
@@ -88,7 +90,7 @@ class Device:
         self.tunnel_key = self.make_key() if is_rentable else "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + secrets.token_hex(21) + "A"
         self.reader = self.writer = None
         self.lease = self.place = self.sale = None
-        self.is_busy = False
+        self.is_busy = self.is_ending = False
         self.kills = self.time = 0
         self.phase = "registering"
         self.history = []
@@ -109,6 +111,8 @@ class Device:
 
     async def register(self):
         self.lease, self.sale, self.phase = secrets.token_hex(16), Sale(), "offered"
+        # An operator names the device, not the lease: who ends the one before may find this one.
+        self.sale.is_ending = self.is_ending
         body = {"lease": self.lease, "tunnelKey": self.tunnel_key, "governor": "0.1.0", "hardware": HARDWARE}
         answer = await self.ask("register", body)
         if answer is None:

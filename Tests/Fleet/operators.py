@@ -73,11 +73,12 @@ class Operator:
 
     async def end(self, device):
         sale = device.sale
-        sale.is_ending = True
+        sale.is_ending = device.is_ending = True
         if await self.command("end", device.name) is None:
             sale.is_ending = False
         else:
             self.fleet.ended += 1
+        device.is_ending = False
 
     async def leave(self, device):
         """Most leases end by themselves."""

@@ -53,7 +53,8 @@ def judge(device, lease, sale, row):
         return [f"{device.name}: lease {lease} was granted, and the records don't know it"]
     state, expires, ended, reason = row
     if not sale.is_known:
-        return [] if expires is None and reason is None else [f"{device.name}: lease {lease} is {state} ({reason}), and nobody rented it"]
+        is_true = expires is None and (reason is None or (reason == "ended" and sale.is_ending))
+        return [] if is_true else [f"{device.name}: lease {lease} is {state} ({reason}), and nobody rented it"]
     if expires not in sale.may_end:
         return [f"{device.name}: lease {lease} ends at {expires} by the records; its renter was told {sorted(sale.may_end)}"]
     if state == "rented" or (reason == "expired" and ended >= expires) or (reason == "ended" and sale.is_ending):
