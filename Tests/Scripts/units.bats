@@ -16,7 +16,7 @@ readable() { # readable UNIT
 
 @test "systemd understands every line of our units" {
     local unit count=0
-    for unit in rootfs-overlay/etc/systemd/system/*.service board/market/*.service; do
+    for unit in rootfs-overlay/etc/systemd/system/*.service board/*/overlay/etc/systemd/system/*.service board/market/*.service; do
         run systemd-analyze verify --man=no --recursive-errors=no "$(readable "$unit")"
         echo "$unit: $output"
         [ "$status" = 0 ] && [ -z "$output" ]
