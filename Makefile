@@ -8,7 +8,7 @@ SCRIPT_FOLDERS := $(wildcard board Tests hardware-tests rootfs-overlay .ci)
 ARCH := $(shell dpkg --print-architecture 2>/dev/null)
 
 # For the scripts behind demo, test, bench and image.
-export KEEP PLAIN CI SUBLET_CACHE SUBLET_URL
+export KEEP PLAIN CI SUBLET_CACHE SUBLET_URL SUBLET_UPDATE
 
 .PHONY: help
 help: ## this list
@@ -83,6 +83,11 @@ image: needs-build needs-image needs-run needs-embedded $(if $(filter pi-%,$(BOA
 	$(if $(filter $(BOARD),$(BOARDS)),,$(error make image wants BOARD=, one of: $(BOARDS)))
 	board/build $(BOARD) governor vault
 	@board/image $(BOARD)
+
+.PHONY: bundle
+bundle: needs-image ## an update for devices of a board, of its last card: BOARD=virtualbox-amd64
+	$(if $(filter $(BOARD),$(BOARDS)),,$(error make bundle wants BOARD=, one of: $(BOARDS)))
+	@board/bundle $(BOARD)
 
 .PHONY: lint
 lint: needs-build ## formatting, strictly

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2154 # work, date, boot, disk_id and volume_id are the caller's
-# Three partitions and what goes around them, as one file. Sourced by board/image, never run.
+# A card's partitions and what goes around them, as one file. Sourced by board/image, never run.
 
 mebibyte=1048576
 boot_mebibytes=128
@@ -15,12 +15,12 @@ make_root_image() { # make_root_image ROOT FILE
         die 70 "mksquashfs failed"
 }
 
-make_boot_image() { # make_boot_image FILE
-    truncate -s "${boot_mebibytes}M" "$1"
-    mkfs.vfat --invariant -F 32 -n SUBLET -i "$(echo "$volume_id" | tr -d -)" "$1" >/dev/null
-    find "$boot" -exec touch -d "@$date" '{}' +
-    (cd "$boot" && find . -mindepth 1 | LC_ALL=C sort) | while read -r name; do
-        if [ -d "$boot/$name" ]; then mmd -i "$1" "::$name"; else mcopy -m -i "$1" "$boot/$name" "::$name"; fi
+make_fat() { # make_fat FOLDER FILE MEBIBYTES LABEL ID
+    truncate -s "${3}M" "$2"
+    mkfs.vfat --invariant -F 32 -n "$4" -i "$(echo "$5" | tr -d -)" "$2" >/dev/null
+    find "$1" -exec touch -d "@$date" '{}' +
+    (cd "$1" && find . -mindepth 1 | LC_ALL=C sort) | while read -r name; do
+        if [ -d "$1/$name" ]; then mmd -i "$2" "::$name"; else mcopy -m -i "$2" "$1/$name" "::$name"; fi
     done
 }
 
@@ -34,10 +34,34 @@ make_data_image() { # make_data_image FILE
 # In full, without holes but after the root: what a flashed card had before shall not come back as a table of files or a journal.
 put() { dd if="$1" of="$2" bs=1M seek="$3" conv=notrunc status=none; }
 
-make_disk() { # make_disk BOOT ROOT DATA FILE
-    root_mebibytes=$(mebibytes_of "$2")
+# The second system's partitions are an extended one's, before the data; each of them begins a mebibyte behind what describes it.
+second_system() {
+    [ -n "$kernel_at" ] || return 0
+    cat <<TABLE
+start=$((data_at - extended_mebibytes))MiB, size=${extended_mebibytes}MiB, type=f
+start=$((data_at - extended_mebibytes + 1))MiB, size=${root_mebibytes}MiB, type=83
+start=${kernel_at}MiB, size=${kernel_mebibytes}MiB, type=c
+start=$((kernel_at + kernel_mebibytes + 1))MiB, size=${kernel_mebibytes}MiB, type=c
+TABLE
+}
+
+# Where the parts lie, in mebibytes; with a kernel there are two systems.
+place_parts() { # place_parts ROOT [KERNEL]
     root_at=$((1 + boot_mebibytes))
+    root_mebibytes=$(mebibytes_of "$1")
+    kernel_at=
     data_at=$((root_at + root_mebibytes))
+    if [ -n "${2-}" ]; then
+        [ "$root_mebibytes" -le "$slot_mebibytes" ] || die 70 "the root has $root_mebibytes MiB, and a slot $slot_mebibytes"
+        root_mebibytes=$slot_mebibytes
+        extended_mebibytes=$((slot_mebibytes + 2 * kernel_mebibytes + 3))
+        data_at=$((root_at + slot_mebibytes + extended_mebibytes))
+        kernel_at=$((data_at - 2 * kernel_mebibytes - 1))
+    fi
+}
+
+make_disk() { # make_disk BOOT ROOT DATA FILE [KERNEL]
+    place_parts "$2" "${5-}"
     truncate -s "$((data_at + data_mebibytes))M" "$4"
     [ ! -e "$work/mbr" ] || dd if="$work/mbr" of="$4" conv=notrunc status=none
     sfdisk -q "$4" <<TABLE
@@ -46,8 +70,10 @@ label-id: 0x$disk_id
 start=1MiB, size=${boot_mebibytes}MiB, type=c, bootable
 start=${root_at}MiB, size=${root_mebibytes}MiB, type=83
 start=${data_at}MiB, size=${data_mebibytes}MiB, type=83
+$(second_system)
 TABLE
     put "$1" "$4" 1
     put "$2" "$4" "$root_at"
     put "$3" "$4" "$data_at"
+    [ -z "$kernel_at" ] || put "$5" "$4" "$kernel_at"
 }
