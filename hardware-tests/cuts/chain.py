@@ -26,7 +26,7 @@ AIMS.update(registering=AIMS["idle"], cleaning=AIMS["idle"])
 BEGIN = {"lease.erasing": "erase", "lease.registered": "prepare", "lease.offered": "offered", "lease.rented": "run",
          "lease.erased": "register", "lease.expired": "erase", "lease.ended-by-market": "erase"}
 SPANS = {"erase": 4.0, "prepare": 2.5, "build": 12.0, "offered": 3.0, "run": 6.0, "resume": 9.0, "register": 0.5,
-         "busy": 12.0}
+         "busy": 30.0}
 PHASES = ("prepare", "build", "offered", "run", "busy", "resume", "erase", "register")
 SECONDS = 900
 
@@ -219,7 +219,7 @@ class Boot:
     def work(self):
         """How far a busy renter has come."""
         renter = self.judge.renter
-        return f"; told {renter.counted} and package {renter.installed}" if renter and renter.installed else ""
+        return f"; told {renter.counted} and package {renter.installed}" if renter and renter.processes else ""
 
     def to_service(self):
         self.machine.boot()
@@ -267,8 +267,8 @@ class Boot:
             phase = "build"
         elif name == "container.up" and self.phase == "resume":
             phase = "run"
-        # That it was rented it may hear while it comes back from a cut.
-        if phase and phase != self.phase and not (name == "lease.rented" and self.phase == "resume"):
+        # That it was rented it may hear while it comes back from a cut, and when the renter has begun to work.
+        if phase and phase != self.phase and not (name == "lease.rented" and self.phase in ("resume", "busy")):
             self.enter(phase, event.at)
 
     def enter(self, phase, at):

@@ -127,13 +127,13 @@ class Renter:
             done
             echo $n
         done"""
-    # As root: a package of a hundred files, made, installed over the one before, and told when dpkg has it; and between two, files that come and go.
+    # As root: a package of twenty files, made, installed over the one before, and told when dpkg has it; and between two, files that come and go.
     INSTALL = """
         mkdir -p /root/busy/DEBIAN /root/busy/opt/busy && cd /root || exit 1
         n=$(dpkg-query -W -f '${Version}' busy 2>/dev/null || echo 0)
         while n=$((n+1)); do
             printf 'Package: busy\nVersion: %s\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: busy\n' $n >busy/DEBIAN/control
-            for file in $(seq 100); do echo $n $file >busy/opt/busy/$file; done
+            for file in $(seq 20); do echo $n $file >busy/opt/busy/$file; done
             dpkg-deb -Znone --root-owner-group -b busy busy.new >/dev/null && sync busy.new && mv busy.new busy.deb || exit 1
             dpkg -i busy.deb >/dev/null && echo $n || exit 1
             rm -rf /var/tmp/layer && cp -a busy /var/tmp/layer || exit 1
