@@ -20,6 +20,10 @@ class Monitor:
         self.answers.readline()
         self.order("qmp_capabilities")
 
+    def close(self):
+        self.answers.close()
+        self.qmp.close()
+
     def order(self, name, **arguments):
         """Runs a command and gives its answer; OSError where QEMU refuses."""
         self.qmp.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
