@@ -44,3 +44,15 @@ readable() { # readable UNIT
     run systemd-analyze security --offline=true --threshold=83 "$BATS_TEST_TMPDIR/open.service"
     [ "$status" != 0 ]
 }
+
+@test "the owner's ssh opens the door that the device's walls have" {
+    [[ $(id -u) == 0 ]] || skip "must run as root"
+    command -v nft >/dev/null || skip "needs nft: run board/host/needs run"
+    local order count=0
+    while read -r order; do
+        # shellcheck disable=SC2016 # for the inner shell
+        unshare -n sh -ec 'nft -f rootfs-overlay/etc/nftables.conf; nft add element inet sublet-device open "{ 22 }"; eval "$1"' - "nft ${order//[\{\}]/\\&}"
+        count=$((count + 1))
+    done < <(sed -n 's,^Exec.*=-*/usr/sbin/nft ,,p' rootfs-overlay/etc/systemd/system/sublet-ssh.service)
+    [ "$count" = 2 ]
+}
