@@ -143,7 +143,7 @@ extension JSON {
         return try parse(bytes, Int32(JSON_TOKENER_VALIDATE_UTF8), words)
     }
 
-    /// What json-c takes, strict or not, though it is no JSON: 01.5 (but not 01), and, before 0.18, control characters in strings.
+    /// What json-c takes, strict or not, though it is no JSON: 01.5 (but not 01), 1., and, before 0.18, control characters in strings.
     private static func fault(in bytes: [UInt8]) -> (reason: String, index: Int)? {
         func isDigit(_ index: Int) -> Bool { index < bytes.count && (0x30...0x39).contains(bytes[index]) }
         var index = 0
@@ -151,14 +151,15 @@ extension JSON {
         var isInNumber = false
         while index < bytes.count {
             switch bytes[index] {
-            case UInt8(ascii: "\""): isInString.toggle()
+            case UInt8(ascii: "\""): (isInString, isInNumber) = (!isInString, false)
             case UInt8(ascii: "\\") where isInString: index += 1
             case 0..<0x20 where isInString: return ("control character in a string", index)
-            case UInt8(ascii: "0") where !isInString && !isInNumber && isDigit(index + 1): return ("number with a leading zero", index)
-            case UInt8(ascii: "-") where !isInNumber: break
+            case _ where isInString: break
+            case UInt8(ascii: "0") where !isInNumber && isDigit(index + 1): return ("number with a leading zero", index)
+            case UInt8(ascii: ".") where isInNumber && !isDigit(index + 1): return ("number that ends with a point", index)
             case UInt8(ascii: "0")...UInt8(ascii: "9"): isInNumber = true
-            // What a number goes on with.
-            case UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"), UInt8(ascii: "+"), UInt8(ascii: "-"): break
+            // What a number begins or goes on with.
+            case UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"), UInt8(ascii: "+"): break
             default: isInNumber = false
             }
             index += 1
