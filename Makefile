@@ -7,8 +7,8 @@ SWIFT_FILES := $(wildcard Package.swift Sources Tests)
 SCRIPT_FOLDERS := $(wildcard board Tests hardware-tests rootfs-overlay .ci)
 ARCH := $(shell dpkg --print-architecture 2>/dev/null)
 
-# For the scripts behind demo, test and bench.
-export KEEP PLAIN CI SUBLET_CACHE
+# For the scripts behind demo, test, bench and image.
+export KEEP PLAIN CI SUBLET_CACHE SUBLET_URL
 
 .PHONY: help
 help: ## this list

@@ -5,7 +5,7 @@
 load in-rig
 
 setup_file() {
-    needs qemu-system-x86_64 mksquashfs bmaptool mcopy mmdebstrap sshpass
+    needs qemu-system-x86_64 qemu-img genisoimage mksquashfs bmaptool mcopy mmdebstrap sshpass
     stay_in_folder
     PROJECT=$(cd "$BATS_TEST_DIRNAME/.." && pwd -P)
     export PROJECT SUBLET_BOARDS=${SUBLET_BOARDS:-virtualbox-amd64}
@@ -17,26 +17,55 @@ setup_file() {
 
 card_of() { echo "$PROJECT/.build/image/sublet-$1.img.xz"; }
 
-@test "the same inputs give the same card, bit for bit, and its bmap fits" {
+boots() { # boots FILE OPTION...
+    "$PROJECT/hardware-tests/image-rig" "$@" >"$BATS_TEST_TMPDIR/told" 2>&1 || {
+        cat "$BATS_TEST_TMPDIR/told"
+        return 1
+    }
+    comment "$BATS_TEST_TMPDIR/told"
+}
+
+# What board/image made of a board, as sums.
+sums_of() { (cd "$PROJECT/.build/image" && find . -name "sublet-$1.*" ! -name '*.lock' -exec sha256sum '{}' + | sort); }
+
+@test "the same inputs give the same card and appliance, bit for bit, and its bmap fits" {
     local board first
     for board in $SUBLET_BOARDS; do
         "$PROJECT/board/image" "$board"
-        first=$(sha256sum <"$(card_of "$board")")
+        first=$(sums_of "$board")
         "$PROJECT/board/image" "$board"
-        [[ $(sha256sum <"$(card_of "$board")") == "$first" ]]
+        [[ $(sums_of "$board") == "$first" ]]
         bmaptool -q copy --bmap "${PROJECT}/.build/image/sublet-$board.bmap" "$(card_of "$board")" "$BATS_TEST_TMPDIR/flashed"
         cmp "$BATS_TEST_TMPDIR/flashed" <(xz -dc "$(card_of "$board")")
         rm "$BATS_TEST_TMPDIR/flashed"
     done
 }
 
+@test "the appliance is what VirtualBox wants, and its disk is the card" {
+    local board ova
+    for board in $SUBLET_BOARDS; do
+        ova=$PROJECT/.build/image/sublet-$board.ova
+        [[ ! -e $PROJECT/board/$board/appliance.ovf ]] || "$PROJECT/hardware-tests/check-appliance" "$ova" "$(card_of "$board")"
+    done
+}
+
+@test "the appliance boots with its owner's file on a CD, and offers its second disk" {
+    local board
+    for board in $SUBLET_BOARDS; do
+        [[ -e $PROJECT/board/$board/appliance.ovf ]] || continue
+        boots "$PROJECT/.build/image/sublet-$board.ova" --until offered
+    done
+}
+
+@test "a PC starts it by UEFI too" {
+    [[ " $SUBLET_BOARDS " == *" virtualbox-amd64 "* ]] || skip "SUBLET_BOARDS has no PC"
+    [[ -e /usr/share/OVMF/OVMF_CODE_4M.fd ]] || skip "needs ovmf: run board/host/needs vm"
+    boots "$(card_of virtualbox-amd64)" --until registered --uefi
+}
+
 @test "it boots, registers with a blank USB drive, is rented, gives a shell, erases, registers again" {
     local board
     for board in $SUBLET_BOARDS; do
-        "$PROJECT/hardware-tests/image-rig" "$(card_of "$board")" --until rented >"$BATS_TEST_TMPDIR/told" 2>&1 || {
-            cat "$BATS_TEST_TMPDIR/told"
-            return 1
-        }
-        comment "$BATS_TEST_TMPDIR/told"
+        boots "$(card_of "$board")" --until rented
     done
 }

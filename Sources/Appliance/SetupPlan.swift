@@ -24,7 +24,7 @@ public struct SetupPlan: Equatable, Sendable {
             File(path: Self.wirelessPath, mode: 0o600, contents: settings.wifi.map { Secret($0.supplicant) }),
             File(
                 path: Self.keysPath, mode: 0o600,
-                contents: settings.sshKeys.isEmpty ? nil : Secret(settings.sshKeys.reduce("") { $0 + $1 + "\n" })),
+                contents: settings.sshKeys.isEmpty ? nil : Secret(settings.sshKeys.map { $0 + "\n" }.joined())),
         ]
         if let name = settings.hostname {
             files.append(File(path: "/etc/hostname", mode: 0o644, contents: Secret(name + "\n")))
@@ -64,6 +64,6 @@ extension SystemSettings.WiFi {
         case let key? where key.utf8.count == 64: lines += ["\tkey_mgmt=WPA-PSK WPA-PSK-SHA256", "\tpsk=" + key]
         case let words?: lines += ["\tkey_mgmt=WPA-PSK WPA-PSK-SHA256 SAE", "\tpsk=\"" + words + "\""]
         }
-        return (lines + ["}"]).reduce("") { $0 + $1 + "\n" }
+        return (lines + ["}"]).map { $0 + "\n" }.joined()
     }
 }

@@ -171,14 +171,18 @@ static inline int clinux_bound_port(int fd) {
     return ntohs(address.sin6_port); // At the same place in both families.
 }
 
+/// Closes what an error that is already known has made useless.
+static inline void clinux_close_keeping_errno(int fd) {
+    int code = errno;
+    close(fd);
+    errno = code;
+}
 /// A socket that doesn't wait and hears of each change of the nftables rules in this network namespace (NFNLGRP_NFTABLES); -1 and errno.
 static inline int clinux_rules_socket(void) {
     struct sockaddr_nl group = {.nl_family = AF_NETLINK, .nl_groups = 1U << (NFNLGRP_NFTABLES - 1)};
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
     if (fd < 0 || bind(fd, (struct sockaddr *)&group, sizeof group) == 0) return fd;
-    int code = errno;
-    close(fd);
-    errno = code;
+    clinux_close_keeping_errno(fd);
     return -1;
 }
 /// Takes what such a socket has heard; whether any of it is about a table of this name, or was lost (ENOBUFS). Every message about a table,
@@ -270,9 +274,7 @@ static inline int clinux_connect(const char *address, unsigned short port) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
     if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS) {
-        int code = errno;
-        close(fd);
-        errno = code;
+        clinux_close_keeping_errno(fd);
         return -1;
     }
     return fd;
@@ -287,11 +289,6 @@ static inline int clinux_unix_socket(const char *path, int type, struct sockaddr
     if (path[0] == '@') address->sun_path[0] = 0;
     *size = offsetof(struct sockaddr_un, sun_path) + length;
     return socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-}
-static inline void clinux_close_keeping_errno(int fd) {
-    int code = errno;
-    close(fd);
-    errno = code;
 }
 /// A listening unix stream socket at a path where nothing may be yet; it does not wait.
 static inline int clinux_unix_listen(const char *path, int backlog) {

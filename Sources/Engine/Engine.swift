@@ -98,6 +98,12 @@ public final class Engine {
 
     /// Stops watching and mending; what runs goes on running.
     public func abandon() {
+        letGo()
+        unwatch()
+    }
+
+    /// Whatever was asked or waited for counts no more.
+    private func letGo() {
         round += 1
         isRunning = false
         isGreeted = false
@@ -105,7 +111,6 @@ public final class Engine {
         timer = nil
         waiting = nil
         greeting.close()
-        unwatch()
     }
 
     /// Kills the container and ends dockerd, which keeps what it knows; `done` when it is gone, with all that it may have left.
@@ -348,12 +353,7 @@ public final class Engine {
     /// Something is missing: tell, and climb again after a pause.
     private func fall(_ news: EngineNews, _ asked: Int) {
         guard asked == round else { return }
-        round += 1
-        isRunning = false
-        isGreeted = false
-        for token in [timer, waiting] { loop.cancel(token) }
-        waiting = nil
-        greeting.close()
+        letGo()
         let again = round
         let pause = min(Int64(500) << Int64(min(failures, 7)), 60_000)
         failures += 1

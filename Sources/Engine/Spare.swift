@@ -30,7 +30,7 @@ struct Spare {
         }
     }
 
-    private func path(_ number: Int) -> String { folder + "/" + "\(number)" }
+    private func path(_ number: Int) -> String { "\(folder)/\(number)" }
 
     private func take(_ number: Int) throws(SystemError) {
         let file = try FileDescriptor.open(path(number), O_WRONLY | O_CREAT)

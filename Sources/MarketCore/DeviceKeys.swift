@@ -18,21 +18,14 @@ extension Market {
             guard var known = try store.device(device.id), !known.isRevoked else {
                 throw .refused(.conflict, "device \(device.name) is revoked already")
             }
-            try endOffer(of: known, at: now)
+            guard try endOffer(of: known.id, .ended, at: now) == nil else {
+                throw .refused(.conflict, "the lease of device \(device.name) is rented; end it first: market end")
+            }
             try store.setKey([], of: known.id)
             known.tunnelKey = nil
             known.waiting = nil
             try store.updateDevice(known)
         }
-    }
-
-    private func endOffer(of device: DeviceRecord, at now: UnixTime) throws(MarketError) {
-        guard var lease = try store.latestLease(of: device.id), lease.state != .ended else { return }
-        try settle(&lease, at: now)
-        guard lease.state != .rented else {
-            throw .refused(.conflict, "the lease of device \(device.name) is rented; end it first: market end")
-        }
-        if lease.state == .offered { try end(&lease, .ended, at: now) }
     }
 
     /// A key out of 32 random bytes.

@@ -15,8 +15,8 @@ public struct Market<Store: Ledger, World: MarketWorld> {
         self.world = world
     }
 
-    /// The device of this id if `key`, the text after `Bearer`, is its key. An unknown device, a revoked one and a wrong key get the same refusal after
-    /// the same work, so that nobody learns from it which ids exist.
+    /// The device of this id if `key`, the text after `Bearer`, is its key. An unknown device, a revoked one and a wrong key get the same
+    /// refusal after the same work, so that nobody learns from it which ids exist.
     public func authenticate(_ id: DeviceID, key: [UInt8]) throws(MarketError) -> DeviceRecord {
         let device = try store.device(id)
         let given = Crypto.sha256(key)
@@ -90,6 +90,15 @@ public struct Market<Store: Ledger, World: MarketWorld> {
     /// Ends the lease if its time is up. Inside a transaction.
     func settle(_ lease: inout LeaseRecord, at now: UnixTime) throws(MarketError) {
         if lease.isOverdue(at: now) { try end(&lease, .expired, at: now) }
+    }
+
+    /// Ends what the device offers. A lease that is rented stays, and is answered: never lose a renter silently. The operator ends it, or its
+    /// time does, or a receipt that its data is gone. Inside a transaction.
+    func endOffer(of device: DeviceID, _ reason: EndReason, at now: UnixTime) throws(MarketError) -> LeaseRecord? {
+        guard var lease = try store.latestLease(of: device), lease.state != .ended else { return nil }
+        try settle(&lease, at: now)
+        if lease.state == .offered { try end(&lease, reason, at: now) }
+        return lease.state == .rented ? lease : nil
     }
 }
 

@@ -38,13 +38,8 @@ extension Market {
 
     /// A new lease, in the place of the earlier one if nobody has rented that.
     private func offer(_ id: LeaseID, from device: DeviceID, at now: UnixTime) throws(MarketError) -> LeaseRecord {
-        if var earlier = try store.latestLease(of: device), earlier.state != .ended {
-            try settle(&earlier, at: now)
-            if earlier.state == .rented, let expires = earlier.expires {
-                // Never lose a renter silently: the operator ends that lease, or its time does, or a receipt that its data is gone.
-                throw .refused(.conflict, "lease \(earlier.id.text) is rented until \(expires.seconds); end it before registering another")
-            }
-            if earlier.state == .offered { try end(&earlier, .replaced, at: now) }
+        if let earlier = try endOffer(of: device, .replaced, at: now), let expires = earlier.expires {
+            throw .refused(.conflict, "lease \(earlier.id.text) is rented until \(expires.seconds); end it before registering another")
         }
         let place = try findPorts()
         let account = try Credentials.account(from: world)

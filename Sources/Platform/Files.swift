@@ -26,22 +26,33 @@ public enum Files {
 
     /// Replaces the file so that a power cut leaves either the old or the new content: write beside it, fsync, rename, fsync the folder.
     public static func replace(_ path: String, with bytes: [UInt8], mode: mode_t = 0o600) throws(SystemError) {
+        try replace(path, mode: mode) { file throws(SystemError) in try file.write(bytes) }
+    }
+
+    /// The same, with what `fill` puts into the new file.
+    public static func replace(
+        _ path: String, mode: mode_t = 0o600, fill: (borrowing FileDescriptor) throws(SystemError) -> Void
+    ) throws(SystemError) {
         do throws(SystemError) {
-            try put(path, bytes, mode, isDurable: true)
+            try put(path, mode, isDurable: true, fill)
             try synchronizeFolder(of: path)
         } catch { throw error.within("replace " + path) }
     }
 
     /// Replaces a file whose loss does no harm (it lies in RAM or is made anew at every start): atomic for readers, not synced.
     public static func publish(_ path: String, _ bytes: [UInt8], mode: mode_t = 0o644) throws(SystemError) {
-        do throws(SystemError) { try put(path, bytes, mode, isDurable: false) } catch { throw error.within("publish " + path) }
+        do throws(SystemError) {
+            try put(path, mode, isDurable: false) { file throws(SystemError) in try file.write(bytes) }
+        } catch { throw error.within("publish " + path) }
     }
 
-    private static func put(_ path: String, _ bytes: [UInt8], _ mode: mode_t, isDurable: Bool) throws(SystemError) {
+    private static func put(
+        _ path: String, _ mode: mode_t, isDurable: Bool, _ fill: (borrowing FileDescriptor) throws(SystemError) -> Void
+    ) throws(SystemError) {
         let beside = path + ".new"
         let file = try FileDescriptor.open(beside, O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
         guard fchmod(file.raw, mode) == 0 else { throw SystemError.last("fchmod") }
-        try file.write(bytes)
+        try fill(file)
         if isDurable { try file.synchronize() }
         guard rename(beside, path) == 0 else { throw SystemError.last("rename") }
     }

@@ -79,12 +79,9 @@ extension Volume {
         guard !Files.exists(path) else { return }
         guard let bytes = newFileBytes else { throw StorageError("nothing is at " + path, code: ENOENT) }
         try system { () throws(SystemError) in
-            let fresh = path + ".new"
-            let file = try FileDescriptor.open(fresh, O_RDWR | O_CREAT | O_TRUNC, mode: 0o600)
-            guard ftruncate(file.raw, off_t(bytes)) == 0 else { throw .last("ftruncate " + fresh) }
-            try file.synchronize()
-            guard rename(fresh, path) == 0 else { throw .last("rename " + fresh) }
-            try Files.synchronizeFolder(of: path)
+            try Files.replace(path) { file throws(SystemError) in
+                guard ftruncate(file.raw, off_t(bytes)) == 0 else { throw .last("ftruncate") }
+            }
         }
     }
 

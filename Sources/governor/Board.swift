@@ -8,6 +8,8 @@ struct Board {
     private(set) var led: String?
     /// GPIO_CHIPS: labels of the chips that the pins of the header may hang on.
     private(set) var chips: [String] = []
+    /// DRIVE: the disk for leases unless the owner names one, where it is there. Without it a USB drive is.
+    private(set) var drive: String?
 
     /// The lamp where the owner names none.
     var lamp: LampPlan { LampPlan(led: led) }
@@ -19,6 +21,7 @@ struct Board {
         for line in bytes.split(separator: UInt8(ascii: "\n")) {
             if let words = words(of: "LAMP_LED=", in: line) { board.led = words.first }
             if let words = words(of: "GPIO_CHIPS=", in: line) { board.chips = words }
+            if let words = words(of: "DRIVE=", in: line) { board.drive = words.first }
         }
         return board
     }

@@ -99,6 +99,8 @@ struct Config: Equatable {
         key = Secret(secret)
         name = try reader.optionalString("name", 1...64)
         drive = try Drive(try reader.optionalObject("storage"))
+        // Where the board's own is not there, a USB drive is as good.
+        if drive.path == nil, let usual = board.drive, Files.exists(usual) { drive.path = usual }
         limits = try Limits(try reader.optionalObject("limits"))
         network = try Network(try reader.optionalObject("network"))
         lamp = try Self.lamp(try reader.optionalObject("lamp"), board)

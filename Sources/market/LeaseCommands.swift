@@ -61,7 +61,7 @@ func endLease(_ arguments: ArraySlice<String>) throws(CommandFailure) {
 }
 
 /// Opens the ledger and asks the rules.
-private func withMarket<Result>(
+func withMarket<Result>(
     _ options: Options, _ body: (Market<Database, HostWorld>) throws(MarketError) -> Result
 ) throws(CommandFailure) -> Result {
     let (database, world) = try openLedger(options)

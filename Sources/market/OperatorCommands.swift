@@ -31,9 +31,7 @@ func addDevice(_ arguments: ArraySlice<String>) throws(CommandFailure) {
 func rekeyDevice(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     let options = try Options(arguments, valued: ["--data", "--server"], words: ["DEVICE"])
     let server = try serverURL(options)
-    let (database, world) = try openLedger(options)
-    let (device, key) = try carried { () throws(MarketError) in
-        let market = Market(store: database, world: world)
+    let (device, key) = try withMarket(options) { market throws(MarketError) in
         let device = try market.find(options.words[0])
         return (device, try market.rekey(device))
     }
@@ -43,9 +41,7 @@ func rekeyDevice(_ arguments: ArraySlice<String>) throws(CommandFailure) {
 /// `market device revoke`: its key lets nobody in any more.
 func revokeDevice(_ arguments: ArraySlice<String>) throws(CommandFailure) {
     let options = try Options(arguments, valued: ["--data"], words: ["DEVICE"])
-    let (database, world) = try openLedger(options)
-    let device = try carried { () throws(MarketError) in
-        let market = Market(store: database, world: world)
+    let device = try withMarket(options) { market throws(MarketError) in
         let device = try market.find(options.words[0])
         try market.revoke(device, at: currentTime(options))
         return device

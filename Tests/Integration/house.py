@@ -1,6 +1,5 @@
 """A market, a tunnel server and devices that belong together; and what a renter does with them."""
 
-import json
 import os
 import pathlib
 import re
@@ -38,8 +37,7 @@ class House:
 
     def device(self, name="pi", server=None, **options):
         """A device that the market knows, not started."""
-        words = ("device", "add", "--owner", "olga", "--name", name, "--server", server or self.market.url)
-        device = Device(self.space, json.loads(self.market.command(*words).stdout), self.base, name=name, **options)
+        device = Device(self.space, self.market.add_device(name, server), self.base, name=name, **options)
         device.label = name
         self.devices.append(device)
         return device
@@ -53,19 +51,13 @@ class House:
 
     def rent(self, device, duration, *more):
         """Rents a device as soon as the market has heard that it is offered; waits until the device knows."""
-
-        def attempt():
-            done = self.market.command("rent", device.label, "--for", duration, "--json", *more, check=False)
-            return json.loads(done.stdout) if done.returncode == 0 else None
-
-        access = wait_for(f"the market to rent out {device.label}", attempt, 30, 0.3)
+        access = wait_for(f"the market to rent out {device.label}", lambda: self.market.try_rent(device.label, duration, *more), 30, 0.3)
         device.wait_until("leased", seconds=30)
         return access
 
     def row(self, device):
         """What the market lists of a device."""
-        rows = json.loads(self.market.command("device", "list", "--json").stdout)
-        return next(row for row in rows if row["id"] == device.id)
+        return next(row for row in self.market.devices() if row["id"] == device.id)
 
     def free_ports(self):
         """How many ports of the tunnel host nobody has."""

@@ -190,3 +190,18 @@ def test_encryption_needs_the_kernel(place):
         assert done.returncode == 69 and len(done.stderr.splitlines()) == 1
         assert "device-mapper" in done.stderr and "modprobe dm-crypt" in done.stderr and '"encryption": "none"' in done.stderr
         must_be_untouched(place)
+
+
+def test_the_boards_own_disk_serves_where_none_is_named(place):
+    config, board, disk = place / "device-config.json", place / "board", place / "disk.img"
+    config.write_bytes(text(changed(storage={"encryption": "none", "erase": "discard"})))
+    board.write_text(f"LAMP_LED=x\nDRIVE={disk}\n")
+    words = [world.BIN / "governor", "storage", "inspect", "--config", config, "--board", board, "--state", place / "state"]
+    assert "name the drive" in run(*words, check=False).stderr
+    with open(disk, "wb") as file:
+        file.truncate(2 << 30)
+    assert str(disk) in run(*words, check=False).stdout
+    other = place / "other.img"
+    other.touch()
+    config.write_bytes(text(changed(storage={"path": str(other)})))
+    assert str(disk) not in run(*words, check=False).stdout

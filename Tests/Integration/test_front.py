@@ -2,64 +2,19 @@
 
 import http.client
 import json
-import re
 import secrets
-import socket
-import ssl
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from front import WAITING, Front
 from proxy import SEAL, ask, seal
-from world import ROOT, Service, run, wait_for
-
-WAITING = json.dumps({"reason": "a test"})
-
-
-class Front(Service):
-    """nginx, on a port of loopback, with a certificate of its own making."""
-
-    def __init__(self, house):
-        space = house.space
-        super().__init__(space.folder / "front.log", space)
-        self.port = space.port()
-        certificate, key = space.folder / "front.crt", space.folder / "front.key"
-        words = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-        run("openssl", "req", *words.split(), "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate)
-        places = {
-            "USER": "www-data", "PID_FILE": space.folder / "front.pid", "LOG": self.log, "MARKET": f"127.0.0.1:{house.market.port}",
-            "LISTEN": f"127.0.0.1:{self.port}", "CERTIFICATE": certificate, "KEY": key,
-        }
-        self.config = space.folder / "nginx.conf"
-        self.config.write_text(re.sub("@([A-Z_]+)@", lambda found: str(places[found[1]]), (ROOT / "board/market/nginx.conf").read_text()))
-        self.tls = ssl.create_default_context(cafile=certificate)
-
-    def start(self):
-        self.launch(["nginx", "-c", self.config, "-g", "daemon off;"])
-        wait_for("the front to listen", lambda: self.connects() or not self.is_running, 20)
-        assert self.is_running, self.text()
-
-    def connects(self):
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def link(self):
-        """A connection through TLS, for what is no proper request."""
-        return self.tls.wrap_socket(socket.create_connection(("127.0.0.1", self.port), 45), server_hostname="localhost")
-
-    def ask(self, config, kind="waiting", body=WAITING, nonce=None):
-        return ask(self.port, config, kind, body, nonce=nonce, tls=self.tls)
-
-    def statuses(self, configs):
-        """What many messages at once are answered."""
-        with ThreadPoolExecutor(16) as pool:
-            return [answer.status for answer in pool.map(self.ask, configs)]
+from world import wait_for
 
 
 @pytest.fixture
 def front(house):
     # Each test has a front that has not counted anything yet.
-    front = Front(house)
+    front = Front(house.space, house.market)
     front.start()
     yield front
     front.end()
@@ -68,15 +23,7 @@ def front(house):
 @pytest.fixture(scope="module")
 def add(house):
     """Adds a device, and gives its configuration."""
-
-    def add(name):
-        return json.loads(house.market.command("device", "add", "--owner", "olga", "--name", name, "--server", house.market.url).stdout)
-
-    return add
-
-
-def row(house, name):
-    return next(each for each in json.loads(house.market.command("device", "list", "--json").stdout) if each["name"] == name)
+    return house.market.add_device
 
 
 def test_a_device_is_answered_and_the_answer_is_the_market_s(front, add):
@@ -152,7 +99,7 @@ def test_a_revoked_device_is_let_in_no_more(front, add, house):
     assert front.ask(config).status == 200
     house.market.command("device", "revoke", "revoked")
     assert front.ask(config).status == 401
-    assert row(house, "revoked")["state"] == "revoked"
+    assert next(row for row in house.market.devices() if row["name"] == "revoked")["state"] == "revoked"
     done = house.market.command("device", "revoke", "revoked", check=False)
     assert done.returncode == 75 and "revoked already" in done.stderr
     fresh = json.loads(house.market.command("device", "rekey", "revoked").stdout)

@@ -3,6 +3,7 @@ their own: hardware-tests/device.bats."""
 
 import os
 import re
+import signal
 import subprocess
 import xml.dom.minidom
 
@@ -11,13 +12,8 @@ from world import ROOT, run
 
 def suite(device, *words, stdin=subprocess.DEVNULL):
     """Runs it as a tester would, with others at work on the same machine."""
-    places = {
-        "GOVERNOR": device.program, "SUBLET_CONFIG": device.config_path, "SUBLET_STATE": device.state, "SUBLET_RUN": device.run_folder,
-        "SUBLET_BASE": device.base,
-    }  # fmt: skip
-    environment = {**os.environ, **{name: str(value) for name, value in places.items()}}
     command = [ROOT / "hardware-tests" / "run", *words]
-    return subprocess.run([str(word) for word in command], env=environment, stdin=stdin, capture_output=True, text=True)
+    return subprocess.run([str(word) for word in command], env={**os.environ, **device.environment}, stdin=stdin, capture_output=True, text=True)
 
 
 def test_the_safe_tier_passes_on_an_offered_device(house):
@@ -54,14 +50,14 @@ def test_walls_that_are_gone_are_seen(house):
     device = house.devices[0]
     table = ["inet", f"sublet-{device.bridge}"]
     # With every check-in they would be raised again.
-    device.process.send_signal(19)
+    device.process.send_signal(signal.SIGSTOP)
     rules = run("nft", "list", "table", *table).stdout
     run("nft", "delete", "table", *table)
     try:
         done = suite(device, "--shared", "--filter", "^the walls")
     finally:
         run("nft", "-f", "-", input=rules)
-        device.process.send_signal(18)
+        device.process.send_signal(signal.SIGCONT)
     assert done.returncode == 1 and "nft list table" in done.stdout
 
 

@@ -61,8 +61,7 @@ def stages(house):
 @pytest.fixture(scope="module")
 def paper_device(house):
     """A device of which only the key exists; it holds a lease of its own, and the market's answers to it are real."""
-    words = ("device", "add", "--owner", "olga", "--name", "paper", "--server", house.market.url)
-    config = json.loads(house.market.command(*words).stdout)
+    config = house.market.add_device("paper")
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", house.space.folder / "paper")
     config["lease"] = secrets.token_hex(16)
     hardware = {"architecture": "paper", "processors": 1, "memoryMiB": 1, "storageMiB": 1, "encryption": "none"}

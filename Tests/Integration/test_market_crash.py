@@ -24,8 +24,7 @@ class PaperDevice(threading.Thread):
 
     def __init__(self, house, number):
         super().__init__(daemon=True)
-        words = ("device", "add", "--owner", "olga", "--name", f"paper{number}", "--server", house.market.url)
-        self.config = json.loads(house.market.command(*words).stdout)
+        self.config = house.market.add_device(f"paper{number}")
         path = house.space.folder / f"paper{number}"
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path)
         self.key = " ".join(path.with_suffix(".pub").read_text().split()[:2])
@@ -82,7 +81,7 @@ def test_no_kill_leaks_a_port(house, paper):
         device.join(30)
         assert not device.is_alive()
     assert sum(device.lost for device in paper) >= 12 and all(len(device.granted) > 5 for device in paper)
-    rows = {row["id"]: row for row in json.loads(house.market.command("device", "list", "--json").stdout)}
+    rows = {row["id"]: row for row in house.market.devices()}
     ports = []
     for device in paper:
         row = rows[device.config["deviceId"]]

@@ -112,7 +112,7 @@ def test_a_market_without_free_ports(space, new_device):
     first, last = free_port_range(3)
     market = Market(space)
     market.command("owner", "add", "olga")
-    config = json.loads(market.command("device", "add", "--owner", "olga", "--name", "d", "--server", market.url).stdout)
+    config = market.add_device("d")
     key = space.folder / "tunnel-host"
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
     market.command(

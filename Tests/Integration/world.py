@@ -154,6 +154,20 @@ class Market(Service):
         """Rents a device; gives host, port, user and password."""
         return json.loads(self.command("rent", device, "--for", duration, "--json", *more).stdout)
 
+    def try_rent(self, device, duration, *more):
+        """The same; None where the device is not ready to be rented."""
+        done = self.command("rent", device, "--for", duration, "--json", *more, check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def add_device(self, name, server=None):
+        """Adds a device, which is olga's; gives its device-config.json."""
+        words = ("--owner", "olga", "--name", name, "--server", server or self.url)
+        return json.loads(self.command("device", "add", *words).stdout)
+
+    def devices(self):
+        """What it lists of each device."""
+        return json.loads(self.command("device", "list", "--json").stdout)
+
 
 class TunnelServer(Service):
     """OpenSSH's sshd, as the market's operator runs it: from the configuration in board/market."""
@@ -279,6 +293,15 @@ class Device(Service):
     @property
     def places(self):
         return ["--config", self.config_path, "--state", self.state, "--run", self.run_folder, "--base", self.base]
+
+    @property
+    def environment(self):
+        """The same, as hardware-tests/run is told it."""
+        names = {
+            "GOVERNOR": self.program, "SUBLET_CONFIG": self.config_path, "SUBLET_STATE": self.state, "SUBLET_RUN": self.run_folder,
+            "SUBLET_BASE": self.base,
+        }  # fmt: skip
+        return {name: str(value) for name, value in names.items()}
 
     def start(self, **environment):
         """Starts the governor; by its environment whatever it starts is found again."""

@@ -19,13 +19,6 @@ packages_recipe() {
     echo "$release $components"
 }
 
-debian_lines() {
-    mirror=$(debian_mirror)
-    security=$(debian_sources | awk -F '|' '$1 == "Debian-Security" { print $2; exit }')
-    [ -n "$security" ] || die 69 "apt knows no security archive of Debian here: add it to /etc/apt/sources.list.d and run apt-get update"
-    printf 'deb %s %s\n' "$mirror" "$release $components" "$mirror" "$release-updates $components" "$security" "$release-security $components"
-}
-
 # Keeps what is gone after mmdebstrap: which packages these were, and the date of the newest archive they came from.
 write_hook() {
     cat <<HOOK
@@ -39,7 +32,7 @@ HOOK
 
 unpack() {
     rm -rf --one-file-system "$work/root"
-    debian_lines >"$work/sources.list"
+    release_lines "$release" "$components" >"$work/sources.list"
     run_mmdebstrap "$work/log" --variant=extract --arch="$ARCH" --include="$(card_packages)" --aptopt="$work/apt.conf" \
         --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \

@@ -77,6 +77,14 @@ debian_mirror() {
     debian_sources | awk -F '|' '$1 == "Debian" { print $2; exit }'
 }
 
+# apt's lines for a release of Debian, from where this machine has its own.
+release_lines() { # release_lines RELEASE COMPONENTS
+    mirror=$(debian_mirror)
+    security=$(debian_sources | awk -F '|' '$1 == "Debian-Security" { print $2; exit }')
+    [ -n "$security" ] || die 69 "apt knows no security archive of Debian here: add it to /etc/apt/sources.list.d and run apt-get update"
+    printf 'deb %s %s\n' "$mirror" "$1 $2" "$mirror" "$1-updates $2" "$security" "$1-security $2"
+}
+
 # The machine's way to its archive (a proxy, a snapshot's dates), for an apt that works in another root. What the network drops is asked
 # for again.
 write_apt_options() {

@@ -101,7 +101,7 @@ def world():
     tarfile.open(base, "w").close()
     market = Market(space, check_in=2, port=8080)
     market.command("owner", "add", "olga")
-    config = json.loads(market.command("device", "add", "--owner", "olga", "--name", "rig", "--server", market.url).stdout)
+    config = market.add_device("rig")
     TunnelServer(space, market).prepare()
     device = GroupedDevice(space, config, base, encryption="luks2", drive=DRIVE, subnet="10.213.77.0/30", fence="none")
     device.state = PLACE / "state"

@@ -53,8 +53,7 @@ class Outside:
     def add_device(self):
         """A new device's configuration."""
         self.market.command("owner", "add", "olga")
-        words = ["--owner", "olga", "--name", "rig", "--server", "http://127.0.0.1:8080"]
-        return json.loads(self.market.command("device", "add", *words).stdout)
+        return self.market.add_device("rig", "http://127.0.0.1:8080")
 
     def start(self):
         self.market.start()
@@ -94,8 +93,7 @@ class Outside:
 
     def rent(self, duration):
         """The account, or None while the market has nothing to rent out."""
-        done = self.market.command("rent", "rig", "--for", duration, "--json", check=False)
-        return json.loads(done.stdout) if done.returncode == 0 else None
+        return self.market.try_rent("rig", duration)
 
     def check_receipt(self, lease):
         """The wipe receipt of a lease: what was checked. None while there is none; Trouble where it is not good."""

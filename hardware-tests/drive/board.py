@@ -97,10 +97,10 @@ class Board:
         self.sshd = TunnelServer(self.space, self.market)
         self.sshd.host_key = self.space.disk / "host_ed25519"
         self.market.command("owner", "add", "olga")
-        added = self.market.command("device", "add", "--owner", "olga", "--name", "board", "--server", self.market.url)
+        config = self.market.add_device("board")
         self.sshd.prepare()
         base = next(pathlib.Path("/base").glob("*.tar"))
-        self.device = FrozenDevice(self.space, json.loads(added.stdout), base, encryption="luks2", subnet="10.213.77.0/30")
+        self.device = FrozenDevice(self.space, config, base, encryption="luks2", subnet="10.213.77.0/30")
         self.device.bridge = self.device.config["network"]["bridge"] = BRIDGE
         # No path: whatever USB drive there is.
         self.device.config["storage"] = {"encryption": "luks2"}
@@ -143,8 +143,7 @@ class Board:
 
     def market_says(self):
         """The market's word on the device."""
-        devices = json.loads(self.market.command("device", "list", "--json").stdout)
-        return next(device for device in devices if device["name"] == "board")
+        return next(device for device in self.market.devices() if device["name"] == "board")
 
     def trouble(self):
         """What helps to understand a failure."""

@@ -9,7 +9,7 @@ from board import LONG, expect, is_mapped, node_of, run, runs, say, ssh, step, w
 def rent(here):
     # A governor that has just started tells the market so before it has looked at its drive.
     here.shows("it can be rented", lambda: here.market_says().get("phase") == "offered")
-    here.access = json.loads(here.market.command("rent", "board", "--for", "2h", "--json").stdout)
+    here.access = here.market.rent("board", "2h")
     here.event("lease.rented")
     ssh(here.access, "head -c 6000000 /dev/urandom >/data/marker && cp /data/marker ~/ && sync")
     here.digests = here.marker_digests()

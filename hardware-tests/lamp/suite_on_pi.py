@@ -84,17 +84,13 @@ def broken(pi, suite):
                 until(lambda: "misconfigured" in pi.run(Lamp(pi, plan).command("status"))[1])
                 suite.fails("the lamp shows what governor status says", "the lamp should show slow; it was", governor=says_slow)
 
-    @check("sabotage: sos is shown as three")
-    def _():
-        Lamp(pi, GPIO)
-        three = suite.liar('[[ $3 != sos ]] || set -- lamp show three "${@:4}"')
-        suite.fails("each pattern", "the lamp should show sos; it was", governor=three)
+    for what, plan, pattern, shown in (("sos is shown as three", GPIO, "sos", "three"), ("steady flickers", LED, "steady", "fast")):
 
-    @check("sabotage: steady flickers")
-    def _():
-        Lamp(pi, LED)
-        fast = suite.liar('[[ $3 != steady ]] || set -- lamp show fast "${@:4}"')
-        suite.fails("each pattern", "the lamp should show steady; it was", governor=fast)
+        @check(f"sabotage: {what}")
+        def _(plan=plan, pattern=pattern, shown=shown):
+            Lamp(pi, plan)
+            other = suite.liar(f'[[ $3 != {pattern} ]] || set -- lamp show {shown} "${{@:4}}"')
+            suite.fails("each pattern", f"the lamp should show {pattern}; it was", governor=other)
 
     @check("sabotage: nobody holds the line")
     def _():

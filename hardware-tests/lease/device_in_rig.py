@@ -30,18 +30,13 @@ class Tested(World):
     @property
     def places(self):
         """Where the device's things lie, in the environment."""
-        device = self.device
-        return {
-            "GOVERNOR": device.program, "SUBLET_CONFIG": device.config_path, "SUBLET_STATE": device.state, "SUBLET_RUN": device.run_folder,
-            "SUBLET_BASE": device.base, "SUBLET_MARKET_DATA": self.market.data,
-        }  # fmt: skip
+        return {**self.device.environment, "SUBLET_MARKET_DATA": str(self.market.data)}
 
     def suite(self, *words):
         """Starts it as a tester would; what it prints is ours."""
         words = [str(word) for word in (ROOT / "hardware-tests" / "run", *words)]
         say(" ".join(words))
-        environment = {**os.environ, **{name: str(value) for name, value in self.places.items()}}
-        status = subprocess.run(words, stdin=subprocess.DEVNULL, env=environment).returncode
+        status = subprocess.run(words, stdin=subprocess.DEVNULL, env={**os.environ, **self.places}).returncode
         self.wrong += status != 0
         say(f"{'ok' if status == 0 else 'NOT SO'}: it ended with status {status}")
 

@@ -56,10 +56,7 @@ class Broken(Tested):
         expect(status == 0 and " # skip " in said and words in said, f"{test}: skipped: {words}")
 
     def script(self, name, text):
-        path = self.space.folder / name
-        path.write_text("#!/bin/bash\n" + text + "\n")
-        path.chmod(0o755)
-        return path
+        return write_script(self.space.folder / name, text)
 
     def liar(self, text):
         """A governor that lies: $real is the true one, $config the file that it was told."""
@@ -78,19 +75,34 @@ class Broken(Tested):
             path.write_text(before)
 
 
+def write_script(path, text):
+    path.write_text("#!/bin/bash\n" + text + "\n")
+    path.chmod(0o755)
+    return path
+
+
+def another_lease(access, lease="0" * 32):
+    """The note of an account, as if it were another lease's."""
+    return json.dumps({**json.loads(access), "lease": lease})
+
+
 @contextlib.contextmanager
+def covered(place, by):
+    """Something else is found at a place."""
+    run("mount", "--bind", by, place)
+    try:
+        yield
+    finally:
+        run("umount", place)
+
+
 def over(path, text):
     """A file of the kernel's that says something else."""
     fake = pathlib.Path("/tmp/fake")
     fake.write_text(text)
-    run("mount", "--bind", fake, path)
-    try:
-        yield
-    finally:
-        run("umount", path)
+    return covered(path, fake)
 
 
-@contextlib.contextmanager
 def sysfs(folder, files):
     """More in a folder of sysfs than there is: a copy of its links, and files."""
     copy = pathlib.Path("/tmp/sysfs")
@@ -99,11 +111,7 @@ def sysfs(folder, files):
     for name, text in files.items():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_text(text)
-    run("mount", "--bind", copy, folder)
-    try:
-        yield
-    finally:
-        run("umount", folder)
+    return covered(folder, copy)
 
 
 @contextlib.contextmanager
@@ -131,9 +139,7 @@ def beside(script):
 @contextlib.contextmanager
 def program(name, text):
     """Another program under a name."""
-    path = pathlib.Path("/usr/local/bin", name)
-    path.write_text("#!/bin/bash\n" + text + "\n")
-    path.chmod(0o755)
+    path = write_script(pathlib.Path("/usr/local/bin", name), text)
     try:
         yield
     finally:
@@ -317,7 +323,7 @@ def in_lease(here):
         fails("the network drops", "waited in vain for three check-ins to fail", patience=2)
     here.destructive("--filter", "^the network drops")
     here.destructive("--filter", "^the clock falls")
-    with here.noted("access.json", lambda text: json.dumps({**json.loads(text), "lease": "0" * 32})):
+    with here.noted("access.json", another_lease):
         fails("the clock falls", "status_of lease", patience=50)
 
 
@@ -333,7 +339,7 @@ def at_the_end(here):
     good = here.script("good-market", f'{here.market.program} "$@" || [[ $1 == receipt ]]')
     here.fails("the market has a wipe receipt", "a changed receipt gets status 0", finish=True, market=good)
     here.destructive("--finish", "--filter", "^the market has")
-    with here.noted("access.json", lambda text: json.dumps({**json.loads(text), "lease": here.device.status()["lease"]})):
+    with here.noted("access.json", lambda text: another_lease(text, here.device.status()["lease"])):
         here.fails("it is offered again", "status_of lease", finish=True, patience=20)
     here.destructive("--finish", "--filter", "^it is offered again")
 
@@ -344,7 +350,7 @@ def changed(here, test):
         here.fails(test, "data is not what it was", patience=30)
     with here.noted("host-key", lambda text: "A" + text):
         here.fails(test, "it is another machine", patience=30)
-    with here.noted("access.json", lambda text: json.dumps({**json.loads(text), "lease": "0" * 32})):
+    with here.noted("access.json", another_lease):
         here.fails(test, "it is another lease", patience=30)
 
 

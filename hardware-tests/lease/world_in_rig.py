@@ -147,8 +147,7 @@ class World:
         self.sshd.host_key = CARD / "host_ed25519"
         if is_new:
             self.market.command("owner", "add", "olga")
-            added = self.market.command("device", "add", "--owner", "olga", "--name", "rig", "--server", self.market.url)
-            facts.keep(config=json.loads(added.stdout))
+            facts.keep(config=self.market.add_device("rig"))
         self.sshd.prepare()
         base = next(pathlib.Path("/base").glob("*.tar"))
         # That kernel has no nftables for ip: no walls here.
@@ -180,11 +179,7 @@ class World:
         return [name for name in found if name in names]
 
     def rent(self, duration):
-        def attempt():
-            done = self.market.command("rent", "rig", "--for", duration, "--json", check=False)
-            return json.loads(done.stdout) if done.returncode == 0 else None
-
-        access = wait_for("the market to rent it out", attempt, 180, 0.3)
+        access = wait_for("the market to rent it out", lambda: self.market.try_rent("rig", duration), 180, 0.3)
         say(f"rented for {duration}")
         return access
 

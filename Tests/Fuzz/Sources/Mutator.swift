@@ -3,7 +3,7 @@ import JSON
 
 /// libFuzzer asks this for the next input. Three of four changes of a JSON text are made to its values, so that most of what comes is JSON
 /// whose keys are right; the rest, and other inputs, are changed byte by byte.
-@c public func LLVMFuzzerCustomMutator(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ room: Int, _ seed: UInt32) -> Int {
+@c(LLVMFuzzerCustomMutator) public func nextInput(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ room: Int, _ seed: UInt32) -> Int {
     var dice = Dice(state: UInt64(seed))
     guard current.isJSON, dice.roll(4) > 0, let value = try? JSON.parse(Array(UnsafeBufferPointer(start: bytes, count: count))) else {
         return LLVMFuzzerMutate(bytes, count, room)

@@ -10,7 +10,6 @@ list() {
     own storage list --json
 }
 
-
 @test "governor storage list names every disk that lsblk shows, with its size, and no other" {
     local wanted found
     make_own '{}'

@@ -10,36 +10,37 @@ hwmon() { # hwmon NAME: its folder
     done
 }
 
+# Fails where one of these bits of the firmware's word is set; adds what was looked at to $looked.
+look_at_throttling() { # look_at_throttling MASK MEANING
+    local flags
+    command -v vcgencmd >/dev/null && flags=$(vcgencmd get_throttled) && [[ $flags == throttled=* ]] || return 0
+    flags=${flags#throttled=}
+    looked+="get_throttled $flags"
+    ((!(flags & $1))) || fail "vcgencmd get_throttled says $flags: $2"
+}
+
 @test "supply: no under-voltage, now or since boot" {
-    local folder flags looked=''
+    local folder looked=''
     folder=$(hwmon rpi_volt)
     if [[ -n $folder ]]; then
         looked+="rpi_volt $(<"$folder/in0_lcrit_alarm") "
         [[ $(<"$folder/in0_lcrit_alarm") == 0 ]] || fail "rpi_volt: the supply's voltage is too low now"
     fi
-    if command -v vcgencmd >/dev/null && flags=$(vcgencmd get_throttled) && [[ $flags == throttled=* ]]; then
-        flags=${flags#throttled=}
-        looked+="get_throttled $flags"
-        ((!(flags & 0x10001))) || fail "vcgencmd get_throttled says $flags: under-voltage (bit 0 now, bit 16 since boot)"
-    fi
+    look_at_throttling 0x10001 "under-voltage (bit 0 now, bit 16 since boot)"
     [[ -n $looked ]] || skip "this board tells nothing of its supply (neither rpi_volt nor vcgencmd)"
     ! dmesg | grep -i 'under-\?voltage detected' || fail "the kernel's log tells of under-voltage"
     say "$looked"
 }
 
 @test "heat: below 80 °C, and not throttled since boot" {
-    local zone flags degrees looked=''
+    local zone degrees looked=''
     for zone in /sys/class/thermal/thermal_zone*; do
         # A zone may have no value at the moment.
         degrees=$(cat "$zone/temp" 2>/dev/null) || continue
         looked+="$(<"$zone/type") $((degrees / 1000)) °C "
         ((degrees < 80000)) || fail "$(<"$zone/type"): $((degrees / 1000)) °C"
     done
-    if command -v vcgencmd >/dev/null && flags=$(vcgencmd get_throttled) && [[ $flags == throttled=* ]]; then
-        flags=${flags#throttled=}
-        looked+="get_throttled $flags"
-        ((!(flags & 0xE000E))) || fail "vcgencmd get_throttled says $flags: throttled (bits 1 to 3 now, 17 to 19 since boot)"
-    fi
+    look_at_throttling 0xE000E "throttled (bits 1 to 3 now, 17 to 19 since boot)"
     [[ -n $looked ]] || skip "this board tells no temperature"
     say "$looked"
 }
