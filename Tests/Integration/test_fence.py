@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 import world
-from world import Workspace, run, wait_for
+from world import Trouble, Workspace, run, wait_for
 
 CONFIG = {"server": "https://market.example", "deviceId": "11111111-2222-4333-8444-555555555555", "deviceKey": "0123456789abcdef" * 4}
 # One way to send something to an address, run in a namespace; whether anything came back, or arrived, is told by the exit status.
@@ -97,6 +97,26 @@ if what == "give":
     connection.recv(1)
 else:
     print(sum(iter(lambda: len(connection.recv(65536)), 0)))
+"""
+# A datagram to an address by way of others (RFC 791, loose source route).
+ROUTED = """
+import socket, sys
+address, *by = map(socket.inet_aton, sys.argv[1:])
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    # The kernel puts the first of the list where the packet goes at first, and the address at its end.
+    s.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, bytes([1, 131, 3 + 4 * len(by), 4]) + b"".join(by))
+    s.sendto(b"routed", (socket.inet_ntoa(address), 53))
+"""
+# Says to everybody on eth0 that addresses are here: an ARP answer that nobody asked for, to all and to one.
+CLAIM = """
+import socket, sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as s:
+    s.bind(("eth0", 0x0806))
+    mac = s.getsockname()[4]
+    for address in map(socket.inet_aton, sys.argv[2:]):
+        for to in (b"\\xff" * 6, bytes.fromhex(sys.argv[1].replace(":", ""))):
+            for asks in (1, 2):
+                s.send(to + mac + b"\\x08\\x06\\0\\x01\\x08\\0\\x06\\x04\\0" + bytes([asks]) + mac + address + to + address)
 """
 PORTS = ("22", "25", "53", "80", "587")
 
@@ -214,6 +234,14 @@ class Net:
             run("ip", "netns", "delete", name, check=False)
 
 
+def wait_while_nothing(what, check):
+    """Whether it came, within the time in which it surely would."""
+    try:
+        return wait_for(what, check, 3)
+    except Trouble:
+        return False
+
+
 @pytest.fixture(scope="module")
 def net():
     space = Workspace("fence")
@@ -274,6 +302,18 @@ def test_ping(net):
         assert not net.reaches("ping", address), address
 
 
+def test_claims_to_other_addresses(net):
+    """ARP: the renter says to be the router, the device, and the internet's host. The device goes on finding them where they are."""
+    bridge = json.loads(net.at("device", "ip", "-j", "link", "show", "sublet0").stdout)[0]["address"]
+    assert net.reaches("tcp", "192.168.77.1", role="device")
+    before = net.at("device", "ip", "neighbour", "show", "192.168.77.1").stdout.split()
+    net.at("renter", "python3", "-c", CLAIM, bridge, "192.168.77.1", "192.168.77.2", "45.45.45.45")
+    after = net.at("device", "ip", "neighbour", "show", "192.168.77.1", "dev", "lan0").stdout.split()
+    assert before[before.index("lladdr") + 1] == after[after.index("lladdr") + 1]
+    assert net.reaches("tcp", "192.168.77.1", role="device") and net.reaches("tcp", "45.45.45.45", role="device")
+    assert net.reaches("tcp", "45.45.45.45") and not net.reaches("tcp", "192.168.77.1")
+
+
 def test_nobody_comes_in_but_the_device(net):
     """The owner's network is safe from the renter, and the renter's machine from it; the tunnel's connections come from the device."""
     server = subprocess.Popen(net.within("renter", "python3", "-c", SERVER, "80"), stdout=subprocess.PIPE)
@@ -293,6 +333,19 @@ def test_everything_dropped_is_counted(net):
     print(counts)
     assert all(count > 0 for counted in counts.values() for count in counted), counts
     assert sum(map(len, counts.values())) == 6
+
+
+def test_source_routes(net):
+    """A packet that goes to the device, and from there to where the renter may not. Even where the kernel would follow it."""
+    for role, link in (("device", "all"), ("device", "sublet0"), ("router", "all"), ("router", "lan0")):
+        net.at(role, "sysctl", "-qw", f"net.ipv4.conf.{link}.accept_source_route=1")
+    for by in ("10.213.77.1", "192.168.77.2"):
+        net.at("renter", "python3", "-c", ROUTED, "192.168.77.1", by)
+    assert not wait_while_nothing("routed", lambda: "heard 6 " in net.heard("router"))
+    net.at("device", "nft", "delete", "table", "inet", "sublet-sublet0")
+    net.at("renter", "python3", "-c", ROUTED, "192.168.77.1", "10.213.77.1")
+    wait_for("the packet, without the fence", lambda: "heard 6 " in net.heard("router"), 20)
+    net.fence()
 
 
 def test_the_device_by_its_link_local_address(net):

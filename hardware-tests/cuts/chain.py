@@ -25,8 +25,9 @@ AIMS.update(registering=AIMS["idle"], cleaning=AIMS["idle"])
 # Which events begin a phase; how long it takes at first guess, in seconds.
 BEGIN = {"lease.erasing": "erase", "lease.registered": "prepare", "lease.offered": "offered", "lease.rented": "run",
          "lease.erased": "register", "lease.expired": "erase", "lease.ended-by-market": "erase"}
-SPANS = {"erase": 4.0, "prepare": 2.5, "build": 12.0, "offered": 3.0, "run": 6.0, "resume": 9.0, "register": 0.5}
-PHASES = ("prepare", "build", "offered", "run", "resume", "erase", "register")
+SPANS = {"erase": 4.0, "prepare": 2.5, "build": 12.0, "offered": 3.0, "run": 6.0, "resume": 9.0, "register": 0.5,
+         "busy": 30.0}
+PHASES = ("prepare", "build", "offered", "run", "busy", "resume", "erase", "register")
 SECONDS = 900
 
 
@@ -59,8 +60,8 @@ def slim(base, target):
 class Chain:
     """Boots, judges, cuts."""
 
-    def __init__(self, seed, tell, logs=None):
-        self.random, self.tell, self.logs = random.Random(seed), tell, logs
+    def __init__(self, seed, tell, logs=None, is_busy=False):
+        self.random, self.tell, self.logs, self.is_busy = random.Random(seed), tell, logs, is_busy
         self.number, self.tally = 0, {phase: 0 for phase in PHASES}
         self.spans = dict(SPANS)
         self.outside = Outside()
@@ -74,7 +75,10 @@ class Chain:
         self.outside.build(kept)
         bases = space.disk / "base"
         bases.mkdir()
-        slim(base, bases / "base.tar")
+        if self.is_busy:
+            shutil.copy2(base, bases / "base.tar")
+        else:
+            slim(base, bases / "base.tar")
         facts = {}
         if kept:
             facts = json.loads((kept / "facts.json").read_text())
@@ -121,7 +125,10 @@ class Chain:
         self.number += 1
         journal = self.judge.look()
         self.save(None)
-        Boot(self, journal, None).to_service()
+        boot = Boot(self, journal, None)
+        boot.to_service()
+        if self.is_busy:
+            boot.to_its_end()
         for lease in self.judge.retired:
             if lease.get("access"):
                 self.judge.expect(
@@ -140,9 +147,9 @@ class Chain:
         if journal.get("clean"):
             aims.pop("erase", None)
         weights = [weight / (1 + self.tally[aim]) ** 0.5 for aim, weight in aims.items()]
-        aim = self.random.choices(list(aims), weights)[0]
+        aim = "busy" if self.is_busy else self.random.choices(list(aims), weights)[0]
         part = self.random.random()
-        lasts = self.random.choice([0, 0, 15, 25])
+        lasts = 0 if self.is_busy else self.random.choice([0, 0, 15, 25])
         return {"from": stage, "aim": aim, "part": part, "lasts": lasts}
 
     def save(self, plan):
@@ -206,12 +213,24 @@ class Boot:
         self.chain.tally[self.phase if self.phase in PHASES else "register"] += 1
         self.chain.tell(
             f"{self.chain.number}: from {self.plan['from']}, cut in {self.phase} {time.monotonic() - self.phase_at:.1f} s in, "
-            f"aimed at {self.aim}; {time.monotonic() - self.began:.1f} s"
+            f"aimed at {self.aim}; {time.monotonic() - self.began:.1f} s{self.work()}"
         )
+
+    def work(self):
+        """How far a busy renter has come."""
+        renter = self.judge.renter
+        return f"; told {renter.counted} and package {renter.installed}" if renter and renter.processes else ""
 
     def to_service(self):
         self.machine.boot()
         self.live(lambda: self.is_served or self.phase == "offered")
+
+    def to_its_end(self):
+        """The lease is ended; what follows is the next one."""
+        self.judge.expect(self.is_served and self.judge.work(), "the renter can't go on working")
+        self.judge.lease["over"] = True
+        self.outside.market.command("end", "rig")
+        self.live(lambda: self.phase == "offered")
 
     def live(self, is_done):
         """Takes what comes until the machine is off."""
@@ -248,8 +267,8 @@ class Boot:
             phase = "build"
         elif name == "container.up" and self.phase == "resume":
             phase = "run"
-        # That it was rented it may hear while it comes back from a cut.
-        if phase and phase != self.phase and not (name == "lease.rented" and self.phase == "resume"):
+        # That it was rented it may hear while it comes back from a cut, and when the renter has begun to work.
+        if phase and phase != self.phase and not (name == "lease.rented" and self.phase in ("resume", "busy")):
             self.enter(phase, event.at)
 
     def enter(self, phase, at):
@@ -288,6 +307,9 @@ class Boot:
         if not self.is_served and self.has_tunnel and self.has_container and not self.judge.is_over(margin=8):
             self.is_served = self.judge.come_back() if "counted" in lease else self.judge.move_in()
         is_long = lease["access"]["expires"] > time.time() + 60
-        if self.is_served and self.aim not in ("run", "resume", None) and is_long and not self.has_ended:
+        if self.is_served and self.aim == "busy":
+            if self.judge.work():
+                self.enter("busy", time.monotonic())
+        elif self.is_served and self.aim not in ("run", "resume", None) and is_long and not self.has_ended:
             lease["over"] = self.has_ended = True
             self.outside.market.command("end", "rig")

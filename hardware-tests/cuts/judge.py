@@ -139,6 +139,8 @@ class Judge:
     def retire(self):
         self.retired.append(self.lease)
         self.lease = None
+        if self.renter:
+            self.renter.stop()
         self.renter = None
 
     def ready(self, event):
@@ -190,7 +192,7 @@ class Judge:
         """After a cut: the same account, the same machine, and all that was on the drive. None where that can't be seen (yet)."""
         lease = self.lease
         self.renter = renter = Renter(lease["access"])
-        text = renter.login("sha256sum <~/marker; sha256sum </data/marker; cat /data/n || echo 0" if "marker" in lease else "true")
+        text = renter.login("sha256sum <~/marker; sha256sum </data/marker; cat /data/n ~/n || echo 0 0" if "marker" in lease else "true")
         if text is None:
             return None
         if "marker" in lease:
@@ -198,9 +200,26 @@ class Judge:
             is_same = [words[0], words[2]] == [marker_digest(lease["marker"])] * 2
             self.expect(is_same, f"the renter's data is another after the cut: {words}")
             counted = lease.get("counted", 0)
-            self.expect(int(words[4]) >= counted, f"told that it is synced: {counted}; on the drive: {words[4]}")
+            self.expect(
+                all(int(word) >= counted for word in words[4:6]), f"told that it is synced: {counted}; in /data and at home: {words[4:6]}"
+            )
             host_key = renter.ask_host_key()
             self.expect(not host_key or host_key == lease["hostKey"], "the machine has another host key")
+        return True
+
+    def work(self):
+        """A renter who is busy: counts, and installs packages. False where that can't be seen (yet)."""
+        if "installed" in self.lease:
+            found = self.renter.mend()
+            if found is None:
+                return False
+            installed = self.lease["installed"]
+            self.expect(int(found[0]) >= installed, f"told that version {installed} is installed; dpkg knows {found[0]}")
+            number = found[1].split()[0] if found[1].strip() else "nothing"
+            self.expect(found[1].split() == [number, "1", "20"], f"after the cut dpkg can't mend what it did: {found[1]!r}")
+        if not self.renter.processes:
+            self.renter.start_counting()
+        self.renter.start_installing()
         return True
 
     def hear_renter(self):
@@ -208,4 +227,6 @@ class Judge:
         if self.renter and self.lease:
             self.renter.stop()
             self.lease["counted"] = max(self.lease.get("counted", 0), self.renter.counted)
+            if self.renter.installed:
+                self.lease["installed"] = self.renter.installed
         self.renter = None

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -116,16 +117,38 @@ def marker_digest(marker):
 class Renter:
     """Who writes to the machine, and afterwards knows what was said to be on the drive for good."""
 
-    # A number on the drive, synced before it is told: n is on the drive, or a later one.
-    COUNT = (
-        "n=0; cd /data; while sleep 0.1; do n=$((n+1)); echo $n >n.new && sync n.new && mv n.new n && sync . && echo $n || exit 1; done"
-    )
+    # A number in /data and at home, which is in the machine's own layer; both synced before it is told: n is there, or a later one.
+    COUNT = """
+        n=$(cat /data/n 2>/dev/null || echo 0)
+        while sleep 0.1; do
+            n=$((n+1))
+            for place in /data ~; do
+                cd $place && echo $n >n.new && sync n.new && mv n.new n && sync . || exit 1
+            done
+            echo $n
+        done"""
+    # As root: a package of twenty files, made, installed over the one before, and told when dpkg has it; and between two, files that come and go.
+    INSTALL = """
+        mkdir -p /root/busy/DEBIAN /root/busy/opt/busy && cd /root || exit 1
+        n=$(dpkg-query -W -f '${Version}' busy 2>/dev/null || echo 0)
+        while n=$((n+1)); do
+            printf 'Package: busy\nVersion: %s\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: busy\n' $n >busy/DEBIAN/control
+            for file in $(seq 20); do echo $n $file >busy/opt/busy/$file; done
+            dpkg-deb -Znone --root-owner-group -b busy busy.new >/dev/null && sync busy.new && mv busy.new busy.deb || exit 1
+            dpkg -i busy.deb >/dev/null && echo $n || exit 1
+            rm -rf /var/tmp/layer && cp -a busy /var/tmp/layer || exit 1
+        done"""
+    # What a cut in that may leave: a package to be installed again, but none older than what was told, and no other damage.
+    MEND = """
+        cd /root && dpkg-query -W -f '${Version} ' busy || exit 1
+        dpkg --configure -a >/dev/null 2>&1
+        dpkg -i busy.deb >/dev/null || exit 1
+        dpkg --audit; dpkg --verify busy; cat /opt/busy/1; cat /opt/busy/* | wc -l"""
 
     def __init__(self, access):
         self.access = access
-        self.process = None
-        self.counted = 0
-        self.host_key = None
+        self.processes = []
+        self.counted = self.installed = 0
 
     def login(self, command="true", check=False):
         """Runs a command in the rented machine; None where that failed."""
@@ -142,23 +165,39 @@ class Renter:
         return done.stdout
 
     def start_counting(self):
+        self._start(self.COUNT, "counted")
+
+    def start_installing(self):
+        self._start(self.INSTALL, "installed")
+
+    def _start(self, script, counter):
+        """Runs a script that tells a number over and over; as root where that is what it needs."""
+        command = script if counter == "counted" else f"sudo -S -p '' sh -c {shlex.quote(script)}"
         words = [
             "sshpass", "-e", "ssh", "-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
             "-o", "LogLevel=ERROR", "-o", "PubkeyAuthentication=no", "-p", str(self.access["sshPort"]), "-l", self.access["user"],
-            self.access["host"], self.COUNT,
+            self.access["host"], command,
         ]
         environment = {**os.environ, "SSHPASS": self.access["password"]}
-        self.process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
         )
-        threading.Thread(target=self._hear, daemon=True).start()
+        self.processes.append(process)
+        process.stdin.write(self.access["password"] + "\n")
+        process.stdin.flush()
+        threading.Thread(target=self._hear, args=(process, counter), daemon=True).start()
 
-    def _hear(self):
-        for line in self.process.stdout:
-            self.counted = int(line)
+    def _hear(self, process, counter):
+        for line in process.stdout:
+            setattr(self, counter, int(line))
+
+    def mend(self):
+        """What dpkg says after a cut while it worked: the version that it knew, and the lines of MEND. None where that failed."""
+        done = ssh(self.access, f"sudo -S -p '' sh -c {shlex.quote(self.MEND)}", check=False, timeout=120, input=self.access["password"] + "\n")
+        return done.stdout.split(" ", 1) if done.returncode == 0 else None
 
     def stop(self):
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.processes = []
