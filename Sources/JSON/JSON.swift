@@ -136,6 +136,11 @@ extension JSON {
         // json-c takes a zero byte for the end of the text and would not look at what follows.
         if let zero = bytes.firstIndex(of: 0) { throw JSONError("", expected: "JSON", found: "a zero byte at byte \(zero)") }
         let value = try parseByGrammar(bytes, words)
+        // json-c takes overlong forms and surrogates.
+        let sound = String(decoding: bytes, as: UTF8.self).utf8
+        guard sound.elementsEqual(bytes) else {
+            throw JSONError("", expected: "JSON", found: words("invalid UTF-8", zip(sound, bytes).prefix { $0 == $1 }.count))
+        }
         if let fault = fault(in: bytes) { throw JSONError("", expected: "JSON", found: words(fault.reason, fault.index)) }
         return value
     }

@@ -57,7 +57,7 @@ private func expectPlain(_ settings: SystemSettings) {
             default: settings.wifi?.passphrase == nil ? 7 : 8
             }
         expect(lines.count == wanted, "\(lines.count) lines instead of \(wanted) in " + text)
-        if file.path == "/etc/hosts" { expect(text.split { $0 == "\t" || $0 == "\n" || $0 == " " }.count == 7, "other names in " + text) }
+        if file.path == "/etc/hosts" { expect(text.split { $0 == "\t" || $0 == "\n" || $0 == " " }.count == 8, "other names in " + text) }
         expect(text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F || $0 == 0x0A || $0 == 0x09 }, "a control character in " + text)
     }
 }
