@@ -26,6 +26,8 @@ boot
 CONFIG
 }
 
+initrd_name() { echo initrd; }
+
 # Needs the packages as they were unpacked; fills $boot, and makes $work/mbr (what lies before the first partition).
 make_boot() { # make_boot ROOT
     ensure_runnable "$ARCH"

@@ -7,11 +7,16 @@ kernel_words() {
     printf 'root=PARTUUID=%s-02 ro%s panic=30 loglevel=4' "$disk_id" "$(printf ' console=%s' $CONSOLES)"
 }
 
+# By the last part of their version, arm64 or armmp: a card may have both, and its config.txt says which model takes which.
+kernel_name() { echo "vmlinuz-${1##*-}"; }
+initrd_name() { echo "initrd-${1##*-}"; }
+
 make_boot() { # make_boot ROOT
     cp "$1"/usr/lib/raspi-firmware/bootcode.bin "$1"/usr/lib/raspi-firmware/start*.elf "$1"/usr/lib/raspi-firmware/fixup*.dat "$boot/"
-    cp "$1"/boot/vmlinuz-* "$boot/vmlinuz"
-    # arm64 has them by maker, armhf in one folder.
-    find "$1"/usr/lib/linux-image-*/ -name 'bcm27*-rpi-*.dtb' -o -name 'bcm283*-rpi-*.dtb' | while read -r file; do cp "$file" "$boot/"; done
+    for file in "$1"/boot/vmlinuz-*; do cp "$file" "$boot/$(kernel_name "$file")"; done
+    # arm64 has them by maker, armhf in one folder; what both have is taken from arm64.
+    find "$1"/usr/lib/linux-image-*/ -name 'bcm27*-rpi-*.dtb' -o -name 'bcm283*-rpi-*.dtb' | LC_ALL=C sort -r |
+        while read -r file; do cp "$file" "$boot/"; done
     cp "$here/$board/config.txt" "$boot/"
     printf '%s %s\n' "$(kernel_words)" "$(paste -s -d ' ' "$here/$board/cmdline.txt")" >"$boot/cmdline.txt"
 }

@@ -16,6 +16,7 @@ initrd_modules() { # initrd_modules ROOT VERSION
 # Busybox loads no packed modules, so they are unpacked, and the whole is packed at the end.
 make_initrd() { # make_initrd ROOT VERSION FILE
     tree=$work/initrd
+    rm -rf "$tree"
     for folder in bin proc sys dev run new "lib/modules/$2"; do mkdir -p "$tree/$folder"; done
     cp "$1/usr/bin/busybox" "$tree/bin/"
     install -m 755 "$card/initrd-init" "$tree/init"

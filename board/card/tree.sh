@@ -113,15 +113,15 @@ enable_units() { # enable_units ROOT
     }
 }
 
-# Makes ROOT a root that a card can start, and sets kernel_version.
+# Makes ROOT a root that a card can start, and sets kernel_versions.
 finish_tree() { # finish_tree ROOT
-    kernel_version=$(basename "$1"/usr/lib/modules/*)
+    kernel_versions=$(cd "$1/usr/lib/modules" && echo *)
     make_links "$1"
     make_pam "$1"
     leave_out "$1"
     add_ours "$1"
     make_accounts "$1"
-    depmod -b "$1" "$kernel_version"
+    for version in $kernel_versions; do depmod -b "$1" "$version"; done
     enable_units "$1"
     : >"$1/etc/machine-id"
     : >"$1/usr/lib/clock-epoch" # its date is the earliest time that a machine without a clock begins at

@@ -10,8 +10,11 @@ words_of() { awk '/^[^#]/ { print $1 }' "$1"; }
 
 card_packages() {
     # shellcheck disable=SC2086 # a list of words
-    { words_of "$card/packages" && printf '%s\n' "$KERNEL" $FIRMWARE; } | paste -s -d ,
+    { words_of "$card/packages" && printf '%s\n' $KERNEL $FIRMWARE; } | paste -s -d ,
 }
+
+# This board's, and those of kernels for another one: linux-image-arm64:arm64 on a card whose programs are armhf.
+architectures() { printf '%s\n' "$ARCH" "$KERNEL" | tr ' ' '\n' | sed -n '1p; s/.*://p' | uniq | paste -s -d ,; }
 
 # What the unpacked packages depend on, beside the state of the archive.
 packages_recipe() {
@@ -33,7 +36,7 @@ HOOK
 unpack() {
     rm -rf --one-file-system "$work/root"
     release_lines "$release" "$components" >"$work/sources.list"
-    run_mmdebstrap "$work/log" --variant=extract --arch="$ARCH" --include="$(card_packages)" --aptopt="$work/apt.conf" \
+    run_mmdebstrap "$work/log" --variant=extract --architectures="$(architectures)" --include="$(card_packages)" --aptopt="$work/apt.conf" \
         --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
         --extract-hook="$work/hook" "$release" "$work/root" "$work/sources.list"

@@ -82,7 +82,8 @@ release_lines() { # release_lines RELEASE COMPONENTS
     mirror=$(debian_mirror)
     security=$(debian_sources | awk -F '|' '$1 == "Debian-Security" { print $2; exit }')
     [ -n "$security" ] || die 69 "apt knows no security archive of Debian here: add it to /etc/apt/sources.list.d and run apt-get update"
-    printf 'deb %s %s\n' "$mirror" "$1 $2" "$mirror" "$1-updates $2" "$security" "$1-security $2"
+    printf 'deb %s %s\n' "$mirror" "$1 $2" "$mirror" "$1-updates $2" "$security" "$1-security $2" |
+        awk -v without=" ${SUBLET_WITHOUT-} " '!index(without, " " $3 " ")'
 }
 
 # The machine's way to its archive (a proxy, a snapshot's dates), for an apt that works in another root. What the network drops is asked

@@ -1,21 +1,18 @@
 """A virtual Raspberry Pi 3 (QEMU) with our programs in it, and a look at its GPIO lines from outside: from the chip's registers."""
 
-import json
 import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
-import time
+
+from monitor import Monitor
 
 HERE = pathlib.Path(__file__).parent
 PROJECT = HERE.parent.parent
 BOARD = "pi-arm64"
-GPIO = 0x3F200000  # the chip's registers, as the processor sees them
-GPLEV0 = GPIO + 0x34
 
 
 def needed(program, libraries):
@@ -65,11 +62,8 @@ class Pi:
         self.news = threading.Condition()
         threading.Thread(target=self.listen, daemon=True).start()
         self.await_text(b"the Pi is up", 600)
-        self.qmp = socket.socket(socket.AF_UNIX)
-        self.qmp.connect(str(self.folder / "qmp"))
-        self.answers = self.qmp.makefile()
-        self.answers.readline()
-        self.order("qmp_capabilities")
+        self.monitor = Monitor(self.folder / "qmp")
+        self.is_high, self.is_output, self.watch = self.monitor.is_high, self.monitor.is_output, self.monitor.watch
         self.run("true")  # takes the shell's greeting along
 
     def make_initrd(self, root):
@@ -119,34 +113,3 @@ class Pi:
         self.machine.stdin.flush()
         printed = self.await_text(b"\nend-", seconds)
         return int(self.await_text(b"-end\n", seconds)), printed.decode(errors="replace").strip()
-
-    def order(self, name, **arguments):
-        self.qmp.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
-        while True:
-            answer = json.loads(self.answers.readline())
-            if "return" in answer or "error" in answer:
-                return answer["return"]
-
-    def register(self, address):
-        text = self.order("human-monitor-command", **{"command-line": f"xp /1wx {address:#x}"})
-        return int(text.split(":")[1], 16)
-
-    def is_high(self, line):
-        """The level of a line, from the chip's register."""
-        return bool(self.register(GPLEV0) >> line & 1)
-
-    def is_output(self, line):
-        """Whether the chip drives the line."""
-        return self.register(GPIO + line // 10 * 4) >> line % 10 * 3 & 7 == 1
-
-    def watch(self, line, seconds):
-        """How long the line was high and low in turn, in seconds: (level, length); the first and last are cut off."""
-        runs, began, level = [], time.monotonic(), self.is_high(line)
-        end = since = began
-        while end < began + seconds:
-            time.sleep(0.005)
-            now, end = self.is_high(line), time.monotonic()
-            if now != level:
-                runs.append((level, end - since))
-                level, since = now, end
-        return runs[1:] if runs else [(level, seconds)]
