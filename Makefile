@@ -113,6 +113,16 @@ simulate: needs-build ## devices and market through faults, in virtual time; LEA
 simulate-bugs: needs-build ## puts deliberate bugs in, one by one, and wants the simulator to catch each
 	Tests/Simulator/run
 
+.PHONY: fuzz
+fuzz: needs-build ## fuzz what comes from outside, 10 minutes each; FOR=60 TARGETS="json vault"
+	Tests/Fuzz/run --seconds $(or $(FOR),600) $(TARGETS)
+
+.PHONY: sanitize
+# XCTest itself leaks, and what an enum marks in a pointer's spare bits makes the leak detector miss the pointer.
+sanitize: needs-build ## unit tests under the address sanitizer, then under the thread sanitizer
+	ASAN_OPTIONS=detect_leaks=0 swift test --sanitize=address --scratch-path .build/address
+	swift test --sanitize=thread --scratch-path .build/thread
+
 .PHONY: bench
 bench: needs-build needs-run needs-embedded needs-test needs-rig needs-bench ## size, memory, speed, beside their peers
 	Tests/Bench/bench

@@ -5,12 +5,16 @@ import PackageDescription
 /// The C library names struct members by this macro; every module that sees them, Foundation's too in the tests, must see the same names.
 let glibc = SwiftSetting.unsafeFlags(["-Xcc", "-D_GNU_SOURCE"])
 
+/// Set by Tests/Fuzz/run alone: the fuzzers are there too, and every room counts which of its branches are taken.
+let isFuzzed = Context.environment["SUBLET_FUZZ"] != nil
+
 /// What every Swift target is built with: warnings are errors, and what Embedded Swift refuses is an error here already.
-let strict: [SwiftSetting] = [
-    glibc,
-    .treatAllWarnings(as: .error),
-    .treatWarning("EmbeddedRestrictions", as: .error),
-]
+let strict: [SwiftSetting] =
+    [
+        glibc,
+        .treatAllWarnings(as: .error),
+        .treatWarning("EmbeddedRestrictions", as: .error),
+    ] + (isFuzzed ? [.unsafeFlags(["-sanitize=fuzzer,address", "-enable-testing"])] : [])
 
 /// A Swift room: its name, the rooms below it, and the C libraries it links.
 func room(_ name: String, _ below: [Target.Dependency] = [], links: [String] = []) -> Target {
@@ -31,6 +35,18 @@ func door(_ name: String) -> Target { .systemLibrary(name: name) }
 func tests(_ name: String, _ below: [Target.Dependency]) -> Target {
     .testTarget(name: name + "Tests", dependencies: below, swiftSettings: [glibc])
 }
+
+/// Tests/Fuzz. The fuzzer's library is named by the script that builds it.
+let fuzzers: [Target] = [
+    .systemLibrary(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+    .executableTarget(
+        name: "fuzz",
+        dependencies: [
+            "Appliance", "CFuzzer", "Crypto", "Engine", "EventLoop", "Fence", "GovernorCore", "JSON", "Lamp", "MarketClient", "MarketCore",
+            "Platform", "Protocol", "Simulator", "Storage", "Tunnel", "VaultProtocol",
+        ],
+        path: "Tests/Fuzz/Sources", swiftSettings: strict),
+]
 
 let package = Package(
     name: "sublet",
@@ -89,6 +105,6 @@ let package = Package(
         tests("MarketCore", ["Database", "JSON", "MarketCore", "Platform", "Protocol", "Simulator"]),
         tests("Simulator", ["Simulator"]),
         tests("Database", ["Database", "MarketCore", "Platform", "Protocol"]),
-    ],
+    ] + (isFuzzed ? fuzzers : []),
     swiftLanguageModes: [.v6]
 )

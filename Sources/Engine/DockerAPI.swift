@@ -2,19 +2,6 @@ import EventLoop
 import JSON
 import Platform
 
-/// What the engine answered, or why it did not.
-struct EngineReply {
-    /// The HTTP status; 0 where there was no answer.
-    let status: Int
-    /// The body, parsed leniently: Docker adds keys from version to version.
-    let body: JSON
-    /// What was wrong, in words; nil for a status below 400.
-    let trouble: String?
-
-    /// Whether it worked, or the thing was so already (304).
-    var isFine: Bool { trouble == nil }
-}
-
 /// The Docker Engine API (version 1.41) over the private engine's socket.
 final class DockerAPI {
     private let loop: EventLoop
@@ -66,16 +53,9 @@ final class DockerAPI {
         loop.send(request) { result in
             switch result {
             case .failure(let failure): completion(EngineReply(status: 0, body: .null, trouble: "engine: " + failure.message))
-            case .success(let answer): completion(Self.read(answer))
+            case .success(let answer): completion(EngineReply(status: answer.status, bytes: answer.body))
             }
         }
-    }
-
-    private static func read(_ answer: HTTPAnswer) -> EngineReply {
-        let body: JSON
-        do throws(JSONError) { body = try JSON.parse(answer.body) } catch { body = .null }
-        guard answer.status >= 400 else { return EngineReply(status: answer.status, body: body, trouble: nil) }
-        return EngineReply(status: answer.status, body: body, trouble: "engine: " + (body["message"]?.text ?? "status \(answer.status)"))
     }
 }
 

@@ -86,7 +86,7 @@ public final class Engine {
         api.call("GET", "/containers/" + EngineSettings.container + "/json", seconds: 20) { [self] reply in
             guard asked == round, isRunning else { return }
             if reply.status == 0 { return fallSilent(isHung: true, asked) }
-            if reply.body["State"]?["Running"]?.truth == false { fall(.containerDown("the container does not run"), asked) }
+            if reply.runs == false { fall(.containerDown("the container does not run"), asked) }
         }
     }
 
@@ -226,11 +226,11 @@ public final class Engine {
         api.call("GET", "/info", seconds: 20) { [self] reply in
             guard asked == round else { return }
             if reply.isFine, reply.status != 0 {
-                // A Pi without cgroup_enable=memory ignores memory limits silently; a renter could then starve the device.
-                guard reply.body["MemoryLimit"]?.truth == true else {
+                // A renter could starve the device.
+                guard reply.limitsMemory else {
                     return fall(.containerDown("the kernel does not limit memory: add cgroup_enable=memory to its command line"), asked)
                 }
-                if let missing = missingWall(reply.body) {
+                if let missing = reply.missingWall {
                     return fall(.containerDown("this engine would start containers without " + missing), asked)
                 }
                 tell(.engineUp)
@@ -243,18 +243,11 @@ public final class Engine {
         }
     }
 
-    /// What dockerd leaves away without a word where kernel or package lack it.
-    private func missingWall(_ info: JSON) -> String? {
-        guard case .array(let options)? = info["SecurityOptions"] else { return "any security option" }
-        let told = options.compactMap { $0.text }
-        return ["seccomp", "userns"].first { wall in !told.contains { $0.utf8.starts(with: ("name=" + wall).utf8) } }
-    }
-
     private func ensureContainer(_ asked: Int) {
         api.call("GET", "/containers/" + EngineSettings.container + "/json") { [self] reply in
             guard asked == round else { return }
             switch reply.status {
-            case 200 where reply.body["State"]?["Running"]?.truth == true: follow(asked)
+            case 200 where reply.runs == true: follow(asked)
             case 200: startContainer(asked)
             case 404: ensureImage(asked)
             default: fall(.containerDown(reply.trouble ?? "status \(reply.status)"), asked)
@@ -283,7 +276,7 @@ public final class Engine {
         api.call("POST", "/containers/create?name=" + EngineSettings.container, body: settings.creation) { [self] reply in
             guard asked == round else { return }
             if let trouble = reply.trouble { return fall(.containerDown("create: " + trouble), asked) }
-            if let warning = brokenLimit(reply.body) { return discard("a limit would not hold: " + warning, asked) }
+            if let warning = reply.brokenLimit { return discard("a limit would not hold: " + warning, asked) }
             var tar = Tar()
             tar.add("etc/sublet/account", accountFile(account, keys: keys), mode: 0o600)
             api.upload(tar.closed(), to: "/containers/" + EngineSettings.container + "/archive?path=/") { [self] reply in
@@ -294,12 +287,6 @@ public final class Engine {
                 startContainer(asked)
             }
         }
-    }
-
-    /// The first warning that a limit would be ignored. Without swap accounting the memory limit still holds, for a device has no swap.
-    private func brokenLimit(_ created: JSON) -> String? {
-        guard case .array(let warnings)? = created["Warnings"] else { return nil }
-        return warnings.compactMap { $0.text }.first { !contains(Array($0.utf8), "swap") }
     }
 
     private func discard(_ reason: String, _ asked: Int) {
@@ -327,7 +314,7 @@ public final class Engine {
             guard asked == round else { return }
             // Without a status it was dockerd that ended, and its own watch says so.
             guard reply.status != 0 else { return }
-            fall(.containerDown("the container ended with status \(reply.body["StatusCode"]?.whole ?? -1)"), asked)
+            fall(.containerDown("the container ended with status \(reply.exitStatus)"), asked)
         }
         placeKeys { [self] in greet(until: deadline(seconds: 60), asked) }
     }

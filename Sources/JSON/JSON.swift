@@ -84,9 +84,19 @@ public struct JSONError: Error, Equatable, Sendable {
         self.found = found
     }
 
-    /// One line for people.
+    /// One line for people and logs, whatever keys and values there were: without control characters, and what is long is cut.
     public var message: String {
-        (path.isEmpty ? "" : path + ": ") + "expected " + expected + ", found " + found
+        (path.isEmpty ? "" : Self.line(path) + ": ") + "expected " + expected + ", found " + Self.line(found)
+    }
+
+    /// The most that is shown of a path, or of what was found, bytes.
+    private static let longest = 300
+
+    private static func line(_ text: String) -> String {
+        let bytes = text.utf8
+        if bytes.count <= longest, bytes.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) { return text }
+        let clean = bytes.prefix(longest).map { $0 >= 0x20 && $0 != 0x7F ? $0 : UInt8(ascii: "?") }
+        return String(decoding: clean, as: UTF8.self) + (bytes.count > longest ? "…" : "")
     }
 }
 
@@ -125,11 +135,46 @@ extension JSON {
         }
         // json-c takes a zero byte for the end of the text and would not look at what follows.
         if let zero = bytes.firstIndex(of: 0) { throw JSONError("", expected: "JSON", found: "a zero byte at byte \(zero)") }
-        // json-c 0.18 (Debian 13) takes every byte above 127 in a string for a control character where char is signed and the grammar is
-        // strict (its issue 892). So the grammar is checked with letters in their place, and the text itself without being strict.
+        let value = try parseByGrammar(bytes, words)
+        // json-c takes overlong forms and surrogates.
+        let sound = String(decoding: bytes, as: UTF8.self).utf8
+        guard sound.elementsEqual(bytes) else {
+            throw JSONError("", expected: "JSON", found: words("invalid UTF-8", zip(sound, bytes).prefix { $0 == $1 }.count))
+        }
+        if let fault = fault(in: bytes) { throw JSONError("", expected: "JSON", found: words(fault.reason, fault.index)) }
+        return value
+    }
+
+    /// json-c 0.18 (Debian 13) takes every byte above 127 in a string for a control character where char is signed and the grammar is strict
+    /// (its issue 892). So the grammar is checked with letters in their place, and the text itself without being strict.
+    private static func parseByGrammar(_ bytes: [UInt8], _ words: (String, Int) -> String) throws(JSONError) -> JSON {
         guard bytes.contains(where: { $0 >= 0x80 }) else { return try parse(bytes, cjson_strict_flags(), words) }
         _ = try parse(bytes.map { $0 < 0x80 ? $0 : UInt8(ascii: "x") }, cjson_strict_flags(), words)
         return try parse(bytes, Int32(JSON_TOKENER_VALIDATE_UTF8), words)
+    }
+
+    /// What json-c takes, strict or not, though it is no JSON: 01.5 (but not 01), 1. and -.1, and, before 0.18, control characters in strings.
+    private static func fault(in bytes: [UInt8]) -> (reason: String, index: Int)? {
+        func isDigit(_ index: Int) -> Bool { bytes.indices.contains(index) && (0x30...0x39).contains(bytes[index]) }
+        var index = 0
+        var isInString = false
+        var isInNumber = false
+        while index < bytes.count {
+            switch bytes[index] {
+            case UInt8(ascii: "\""): (isInString, isInNumber) = (!isInString, false)
+            case UInt8(ascii: "\\") where isInString: index += 1
+            case 0..<0x20 where isInString: return ("control character in a string", index)
+            case _ where isInString: break
+            case UInt8(ascii: "0") where !isInNumber && isDigit(index + 1): return ("number with a leading zero", index)
+            case UInt8(ascii: ".") where !isDigit(index - 1) || !isDigit(index + 1): return ("point without a digit on both sides", index)
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): isInNumber = true
+            // What a number begins or goes on with.
+            case UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"), UInt8(ascii: "+"): break
+            default: isInNumber = false
+            }
+            index += 1
+        }
+        return nil
     }
 
     private static func parse(_ bytes: [UInt8], _ flags: Int32, _ words: (String, Int) -> String) throws(JSONError) -> JSON {

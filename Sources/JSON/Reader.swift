@@ -15,7 +15,7 @@ public struct ObjectReader {
         self.path = path
     }
 
-    private func place(_ key: String) -> String { path.isEmpty ? key : path + "." + key }
+    private func place(_ key: String) -> String { (path.isEmpty ? "" : path + ".") + (key.isEmpty ? "\"\"" : key) }
 
     /// Takes a key out; nil where it is absent or null.
     public mutating func optional(_ key: String) -> JSON? {

@@ -63,43 +63,4 @@ public struct Finder: Sendable {
 }
 
 /// All but what stands on it.
-private func read(_ device: borrowing UdevDevice) -> Disk {
-    let node = device.node ?? "/dev/" + device.name
-    let usb = device.ancestor("usb", "usb_device")
-    let bytes = (device.whole("size") ?? 0) * 512
-    let scsi = device.ancestor("scsi", "scsi_device")
-    // What others call a vendor is a number.
-    let vendor = printable(scsi?.attribute("vendor") ?? "")
-    let model = printable(scsi?.attribute("model") ?? device.attribute("device/model") ?? "")
-    return Disk(
-        node: node, identity: usb.map { identity(device, $0, bytes) } ?? Inspect.identity(name: device.name, path: node), bytes: bytes,
-        sequence: device.whole("diskseq"), model: vendor.isEmpty || model.isEmpty ? vendor + model : vendor + " " + model,
-        kind: kind(device), isUSB: usb != nil, isReadOnly: device.whole("ro") == 1)
-}
-
-/// What a drive calls itself, for a terminal: it may say anything.
-func printable(_ text: String) -> String {
-    String(decoding: text.utf8.map { (0x20...0x7E).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
-}
-
-private func kind(_ device: borrowing UdevDevice) -> Disk.Kind {
-    guard device.type == "disk" else { return .partition }
-    // SCSI peripheral types (SPC-5): 0 disk, 7 optical memory, 14 simplified disk. 5 is a CD-ROM.
-    guard let type = device.ancestor("scsi", "scsi_device")?.attribute("type") else { return .disk }
-    return ["0", "7", "14"].contains(type) ? .disk : .other
-}
-
-private func identity(_ device: borrowing UdevDevice, _ usb: UdevDevice.Ancestor, _ bytes: Int64) -> String {
-    var drive = Identity.USB(bytes: bytes)
-    drive.vendor = usb.attribute("idVendor") ?? ""
-    drive.product = usb.attribute("idProduct") ?? ""
-    drive.serial = usb.attribute("serial")
-    drive.socket = usb.name
-    if let scsi = device.ancestor("scsi", "scsi_device") {
-        drive.wwid = scsi.attribute("wwid")
-        // Host, channel, target, unit; the first is counted anew at every plugging in.
-        let parts = scsi.name.utf8.split(separator: UInt8(ascii: ":")).map { String(decoding: Array($0), as: UTF8.self) }
-        if parts.count == 4 { drive.unit = parts[2] + ":" + parts[3] }
-    }
-    return Identity.of(drive)
-}
+private func read(_ device: borrowing UdevDevice) -> Disk { DiskFacts(device).disk { Inspect.identity(name: $0, path: $1) } }

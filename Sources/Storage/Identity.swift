@@ -25,15 +25,18 @@ enum Identity {
 
     static func of(_ drive: USB) -> String {
         let size = "@\(drive.bytes)"
-        let maker = drive.vendor + ":" + drive.product + ":"
+        let maker = word(drive.vendor) + ":" + word(drive.product) + ":"
         // Blanks as udev writes them.
         if let serial = drive.serial.map({ underscored($0) }), isTelling(serial) {
-            return "serial:" + maker + serial + (drive.unit == "0:0" ? "" : ":" + drive.unit) + size
+            return "serial:" + maker + serial + (drive.unit == "0:0" ? "" : ":" + word(drive.unit)) + size
         }
         // The other kind, t10, is made of model and serial, which were found wanting.
         if let wwid = drive.wwid, isWorldWide(wwid) { return "wwid:" + wwid + size }
-        return "like:" + maker + drive.socket + ":" + drive.unit + size
+        return "like:" + maker + word(drive.socket) + ":" + word(drive.unit) + size
     }
+
+    /// What the kernel writes in digits and dots; whatever it was, it fits into a receipt.
+    private static func word(_ text: String) -> String { printable(String(decoding: Array(text.utf8.prefix(24)), as: UTF8.self)) }
 
     private static func underscored(_ text: String) -> String {
         String(decoding: text.utf8.map { $0 == 0x20 ? UInt8(ascii: "_") : $0 }, as: UTF8.self)

@@ -133,13 +133,13 @@ public enum Inspect {
         return found.uuid
     }
 
-    /// The serial or WWID that sysfs gives for a block device that is not on USB, else its path.
+    /// The serial or WWID that sysfs gives for a block device that is not on USB, where it fits into a receipt, else its path.
     static func identity(name: String, path: String) -> String {
         for file in ["device/serial", "serial", "device/wwid", "wwid"] {
             guard let bytes = try? Files.read("/sys/class/block/" + name + "/" + file, limit: 512) else { continue }
             let text = String(decoding: bytes.filter { $0 > 0x20 && $0 < 0x7F }, as: UTF8.self)
             // What a driver prints that knows none (User-Mode Linux's ubd): every one of its drives would be the same.
-            if !text.isEmpty && text != "(null)" { return "serial:" + text }
+            if (1...200).contains(text.utf8.count) && text != "(null)" { return "serial:" + text }
         }
         return "path:" + path
     }

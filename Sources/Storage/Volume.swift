@@ -124,8 +124,12 @@ public enum Mounts {
     }
 
     private static func read(_ path: String) -> [Entry] {
-        guard let bytes = try? Files.read(path, limit: 8 << 20) else { return [] }
-        return bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
+        (try? Files.read(path, limit: 8 << 20)).map { entries($0) } ?? []
+    }
+
+    /// The mounts of a mountinfo, a line each.
+    static func entries(_ bytes: [UInt8]) -> [Entry] {
+        bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
             let fields = line.split(separator: UInt8(ascii: " "))
             // After the optional fields comes a lone dash, then type and source.
             guard fields.count > 6, let number = DeviceNumber(String(decoding: fields[2], as: UTF8.self)),

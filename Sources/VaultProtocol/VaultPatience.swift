@@ -8,13 +8,15 @@ public struct VaultPatience: Equatable, Sendable {
 
     private static let free: Int64 = 3
     private static let longestSeconds: Int64 = 60
+    /// No count and no moment of a device is larger.
+    private static let largest = Int64.max / 4
 
     /// Nothing wrong so far.
     public init() {}
 
     /// Hears that a passphrase was wrong.
     public mutating func heardWrong(at now: Int64) {
-        wrong += 1
+        wrong = min(wrong + 1, Self.largest)
         lastAt = now
     }
 
@@ -38,8 +40,8 @@ public struct VaultPatience: Equatable, Sendable {
     /// From a file; nil where it holds something else.
     public init?(_ bytes: [UInt8]) {
         let words = bytes.split { $0 == 0x20 || $0 == 0x0A }
-        guard words.count == 2, let wrong = Int64(String(decoding: words[0], as: UTF8.self)), wrong >= 0,
-            let lastAt = Int64(String(decoding: words[1], as: UTF8.self)), lastAt >= 0
+        guard words.count == 2, let wrong = Int64(String(decoding: words[0], as: UTF8.self)), (0...Self.largest).contains(wrong),
+            let lastAt = Int64(String(decoding: words[1], as: UTF8.self)), (0...Self.largest).contains(lastAt)
         else { return nil }
         self.wrong = wrong
         self.lastAt = lastAt

@@ -153,7 +153,8 @@ extension Config.Drive {
         erase = .key
         adoptsAny = false
         guard var reader = found else { return }
-        path = try reader.optionalString("path", 2...4_096)
+        // With `path:` before it, it is the drive's name in receipts, which have 256 bytes for it.
+        path = try reader.optionalString("path", 2...250)
         if let path, path.utf8.first != UInt8(ascii: "/") {
             throw reader.failure("path", expected: "an absolute path", found: "\"" + path + "\"")
         }

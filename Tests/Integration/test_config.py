@@ -76,6 +76,8 @@ BAD = {
     "a least size in words": (text(changed(storage__minimumMiB="1 GiB")), ["storage.minimumMiB", "a whole number from 1024", "a string"]),
     "a file smaller than the least size": (text(changed(storage__minimumMiB=2048)), ["storage.sizeMiB", "at least minimumMiB", "1024"]),
     "a size and no path": (text(changed(storage__path=ABSENT)), ["storage.sizeMiB", "a path beside it"]),
+    "a path that no receipt can hold": (text(changed(storage__path="/" + "x" * 250)), ["storage.path", "2 to 250 bytes", "251 bytes"]),
+    "a key that would write on a terminal": (text(changed(**{"a\nb\x1b[31m": 1})), ["a?b?[31m", "expected no such key"]),
     "relative path": (text(changed(storage__path="drive.img")), ["storage.path", "expected an absolute path"]),
     "a size of half a MiB": (text(changed(storage__sizeMiB=0.5)), ["storage.sizeMiB", "a whole number from 1024"]),
     "a size of 1 MiB": (text(changed(storage__sizeMiB=1)), ["storage.sizeMiB", "a whole number from 1024", "found 1"]),

@@ -6,7 +6,11 @@ import Testing
 @Suite struct ParsingTests {
     static let good: [(String, JSON)] = [
         ("null", .null), ("true", .bool(true)), ("false", .bool(false)), ("0", .integer(0)), ("-1", .integer(-1)), ("12", .integer(12)),
-        ("1.5", .number(1.5)), ("1e3", .number(1_000)), ("-0.25", .number(-0.25)), (#""""#, .string("")), (#""a""#, .string("a")),
+        ("1.5", .number(1.5)), ("1e3", .number(1_000)), ("-0.25", .number(-0.25)), ("0.05", .number(0.05)), ("10.05e-01", .number(1.005)),
+        ("[1,0,20]", .array([.integer(1), .integer(0), .integer(20)])),
+        (#""\"01.5""#, .string("\"01.5")), (#"["1.",1,"2.x"]"#, .array([.string("1."), .integer(1), .string("2.x")])),
+        (#"{"01.5":[0]}"#, .object([.init("01.5", .array([.integer(0)]))])),
+        (#""""#, .string("")), (#""a""#, .string("a")),
         ("[]", .array([])), ("{}", .object([])), ("[1,[2]]", .array([.integer(1), .array([.integer(2)])])),
         (#"{"a":null}"#, .object([.init("a", .null)])), (" { \"a\" : 1 } ", .object([.init("a", .integer(1))])),
         ("9223372036854775807", .integer(.max)), ("-9223372036854775807", .integer(-.max)),
@@ -23,6 +27,9 @@ import Testing
         "1e999", "01", "-", "+1", ".5", "0x10", "'a'", "{a:1}", #"{"a"}"#, #"{"a":}"#, #"{"a":1,}"#, "[1,]", "[,1]", "[1 2]",
         #"{"a" 1}"#, #"{"a":1 "b":2}"#, #""a"#, #""\x41""#, #""\u12""#, "/* c */ 1", "// c\n1", "{}\0", "{}\0{}", "\u{FEFF}{}",
         "<html></html>",
+        "\"a\nb\"", "\"\u{1}ä\"", "{\"\t\":1}", "220.", "-.5", "[1,-.0]", "[1.]", "1.e5", "-0.", "1e", "1e+", "1.5e-", "055.25", "[00.5]",
+        "-01.5", "01e3",
+        #"{"a":"\\","b":01.5}"#, #""\"" 00.1"#,
         "9223372036854775808", "18446744073709551615", "99999999999999999999", "-9223372036854775808", "-9223372036854775809",
     ]
 
@@ -35,6 +42,8 @@ import Testing
 
     @Test(arguments: [
         [0x22, 0xFF, 0x22], [0x22, 0xC3, 0x28, 0x22], [0x22, 0xE2, 0x82, 0x22], [0x22, 0x80, 0x22], [0xFF], [0x22, 0xF0, 0x9F, 0x98],
+        [0x22, 0xF0, 0x8F, 0x98, 0x80, 0x22], [0x22, 0xC0, 0x80, 0x22], [0x22, 0xED, 0xA0, 0x80, 0x22],
+        [0x22, 0xF5, 0x80, 0x80, 0x80, 0x22],
     ])
     func `invalid UTF-8 is refused`(bytes: [UInt8]) { #expect(throws: JSONError.self) { try JSON.parse(bytes) } }
 
@@ -62,6 +71,22 @@ import Testing
         let error = #expect(throws: JSONError.self) { try JSON.parse(Array(#"{"a":x}"#.utf8)) }
         #expect(error?.message == "expected JSON, found unexpected character at byte 5")
         #expect(throws: JSONError("", expected: "JSON", found: "nothing")) { try JSON.parse([]) }
+    }
+
+    @Test func `an error is one line, whatever the text holds`() throws {
+        let message = try error(#"{"a\u000a\u001b[31m":1}"#).message
+        #expect(message == "a??[31m: expected no such key, found a whole number")
+        let long = String(repeating: "x", count: 5_000)
+        #expect(try error("{\"\(long)\":1}").message == "\(long.prefix(300))…: expected no such key, found a whole number")
+    }
+
+    @Test func `a key without a letter is named too`() throws {
+        #expect(try error(#"{"":1}"#).message == #""": expected no such key, found a whole number"#)
+    }
+
+    private func error(_ text: String) throws -> JSONError {
+        let json = try JSON.parse(Array(text.utf8))
+        return try #require(throws: JSONError.self) { try ObjectReader(json).finish() }
     }
 
     @Test func `bytes at random are read or refused, and never trap`() {

@@ -1,0 +1,1 @@
+../../../Sources/governor/Board.swift

@@ -1,0 +1,1 @@
+../../../Sources/governor/Config+Lamp.swift
