@@ -23,9 +23,9 @@ public enum EngineNews: Equatable, Sendable {
 /// The private dockerd and the renter's container, brought up rung by rung; each rung is climbed only where it is missing, so the same
 /// climb starts a lease, goes on after a reboot, adopts what a killed governor left, and mends what broke.
 ///
-///     daemon ──▶ ping ──▶ image ──▶ container ──▶ running ──▶ (waits for the container's or the daemon's end)
-///       ▲                                                        │
-///       └─────────────── after a pause, longer each time ◀───────┘
+///     daemon ──▶ ping ──▶ image ──▶ container ──▶ synced ──▶ running ──▶ (waits for the container's or the daemon's end)
+///       ▲                                                                   │
+///       └──────────────── after a pause, longer each time ◀─────────────────┘
 public final class Engine {
     private let loop: EventLoop
     private let settings: EngineSettings
@@ -34,6 +34,7 @@ public final class Engine {
     private let greeting: Greeting
     private let remains: Remains
     private let spare: Spare
+    private let store: Store
     /// The account for a container that must be made; read from the drive by whoever knows where it lies.
     private let account: () -> Account?
     private var keys: [String] = []
@@ -59,6 +60,7 @@ public final class Engine {
         api = DockerAPI(loop: loop, socket: settings.socket)
         greeting = Greeting(loop: loop)
         spare = Spare(folder: settings.spareFolder)
+        store = Store(folder: settings.dataRoot)
         remains = Remains(loop: loop, execRoot: settings.execRoot)
     }
 
@@ -150,6 +152,25 @@ public final class Engine {
         let asked = round
         rungBegan = Clock.bootNanoseconds()
         if let daemon = daemonIdentity(), watch(daemon.pid) { return ping(until: deadline(seconds: 120), asked) }
+        if store.isUnfinished { clearStore(asked) } else { begin(asked) }
+    }
+
+    /// Throws away what a power cut, or dockerd's own end, has left of a container that never ran.
+    private func clearStore(_ asked: Int) {
+        remains.clear { [self] in
+            guard asked == round else { return }
+            loop.run(Command(["rm", "-rf", "--one-file-system", settings.dataRoot])) { [self] outcome in
+                guard asked == round else { return }
+                guard outcome.status == 0 else {
+                    return fall(.engineDown("what was left unfinished can't be removed: " + outcome.reason), asked)
+                }
+                climbed("clear")
+                begin(asked)
+            }
+        }
+    }
+
+    private func begin(_ asked: Int) {
         do throws(SystemError) { try startDaemon() } catch { return fall(.engineDown(error.message), asked) }
         ping(until: deadline(seconds: 120), asked)
     }
@@ -176,7 +197,7 @@ public final class Engine {
     private func startDaemon() throws(SystemError) {
         spare.give()
         try Files.makeFolder(settings.execRoot, mode: 0o711)
-        try Files.makeFolder(settings.dataRoot, mode: 0o711)
+        try store.begin()
         // dockerd may start the container by itself, and wants to find it.
         try Files.makeFolder(settings.doorFolder, mode: 0o711)
         try Files.publish(settings.runFolder + "/daemon.json", Array("{}\n".utf8))
@@ -248,6 +269,8 @@ public final class Engine {
             guard asked == round else { return }
             switch reply.status {
             case 200 where reply.runs == true: follow(asked)
+            // It may lack its account.
+            case 200 where store.isUnfinished: discard("it was made by half", asked)
             case 200: startContainer(asked)
             case 404: ensureImage(asked)
             default: fall(.containerDown(reply.trouble ?? "status \(reply.status)"), asked)
@@ -284,8 +307,19 @@ public final class Engine {
                 // A container that was made but has no account must not be found and started by the next try.
                 if let trouble = reply.trouble { return discard("account: " + trouble, asked) }
                 climbed("create")
-                startContainer(asked)
+                finish(asked)
             }
+        }
+    }
+
+    /// All of it must be on the drive before the container is a renter's.
+    private func finish(_ asked: Int) {
+        loop.run(Command(["sync", "--file-system", settings.dataRoot])) { [self] outcome in
+            guard asked == round else { return }
+            guard outcome.status == 0 else { return fall(.containerDown("sync: " + outcome.reason), asked) }
+            do throws(SystemError) { try store.finish() } catch { return fall(.containerDown(error.message), asked) }
+            climbed("sync")
+            startContainer(asked)
         }
     }
 
