@@ -8,7 +8,8 @@ struct Contact: Equatable, Sendable {
     private(set) var isUnderWay = false
     /// Whether another is wanted as soon as that one is answered.
     private var isWantedAgain = false
-    private var backoff = Backoff(first: 2_000, longest: 600_000)
+    /// Two minutes at most: so long it may take after an owner has plugged the network in.
+    private var backoff = Backoff(first: 2_000, longest: 120_000)
     /// Seconds between check-ins, by the market's last word.
     var interval: Int64 = 600
 
@@ -50,6 +51,12 @@ struct Contact: Equatable, Sendable {
     @inline(never)
     mutating func hurry(to moment: Instant) {
         if let planned = due, moment < planned { due = moment }
+    }
+
+    /// The owner has mended something: what failed is tried again now.
+    @inline(never)
+    mutating func again(at now: Instant) {
+        if backoff.failures > 0 { hurry(to: now) }
     }
 
     /// It was not answered, or not sensibly.

@@ -189,6 +189,7 @@ extension Lifecycle {
     }
 
     mutating func ownerActs(at now: Instant) {
+        contact.again(at: now)
         guard retryAt != nil else { return }
         retryAt = nil
         retry(at: now)

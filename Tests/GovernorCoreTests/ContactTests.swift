@@ -63,6 +63,27 @@ import Testing
         #expect(contact.due.map { $0 < .seconds(13) } == true)
     }
 
+    @Test func `however long the market was away, it is asked again within minutes`() {
+        var contact = Contact()
+        var jitter = Jitter(seed: 1)
+        for _ in 1...100 { contact.fail(at: .seconds(0), &jitter) }
+        #expect(contact.due.map { $0 > .seconds(89) && $0 < .seconds(150) } == true)
+    }
+
+    @Test func `the owner's word cuts the backoff short, and nothing else`() {
+        var contact = Contact()
+        var jitter = Jitter(seed: 1)
+        contact.succeed(at: .seconds(0), before: nil)
+        contact.again(at: .seconds(1))
+        #expect(contact.due == .seconds(600))
+        contact.fail(at: .seconds(600), &jitter)
+        contact.again(at: .seconds(601))
+        #expect(contact.due == .seconds(601) && contact.failures == 1)
+        contact.send()
+        contact.again(at: .seconds(602))
+        #expect(contact.due == nil)
+    }
+
     @Test func `news goes out at once`() {
         var contact = Contact()
         contact.soon(at: .seconds(5))
@@ -118,5 +139,17 @@ import Testing
             contact.fail(at: .seconds(0), &jitter)
             #expect(contact.isFailing == (count == 3))
         }
+    }
+
+    @Test func `a market that does not answer is asked at once when the owner acts`() {
+        var device = Device.at(.leased)
+        for _ in 1...12 {
+            device.ask()
+            device.feed(.checkInFailed("timeout"))
+        }
+        #expect(device.pass(seconds: 1) == [])
+        device.feed(.ownerActs)
+        #expect(device.wake == device.now)
+        #expect(device.pass(seconds: 0).contains { if case .checkIn = $0 { true } else { false } })
     }
 }
