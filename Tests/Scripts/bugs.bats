@@ -9,7 +9,7 @@ setup() { cd "$BATS_TEST_DIRNAME/../.." || return 1; }
 
 @test "one whose place is gone is told by its name" {
     mkdir "$BATS_TEST_TMPDIR/Tests"
-    cp -r Tests/Simulator "$BATS_TEST_TMPDIR/Tests/"
+    cp -r Tests/Simulator Tests/planting.py "$BATS_TEST_TMPDIR/Tests/"
     cp -r Sources "$BATS_TEST_TMPDIR/"
     cd "$BATS_TEST_TMPDIR"
     sed -i 's/isFolderSynced = true/isFolderSynced = !false/' Sources/Simulator/Card.swift

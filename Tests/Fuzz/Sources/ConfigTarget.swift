@@ -13,7 +13,7 @@ func fuzzConfig(_ input: [UInt8]) {
             let config = try Config(json, board)
             guard let again = try? OwnersText.parse(json.encoded()) else { fatalError("what is written can't be read") }
             expect((try? Config(again, board)) == config, "written and read it is another")
-            expectKept(config)
+            if let path = config.drive.path { expectReceipted("path:" + path) }
         } catch { expectTold(error, input, json) }
     }
     guard case .object = json, let system = json["system"], let reader = try? ObjectReader(system),
@@ -32,16 +32,8 @@ private func expectTold(_ error: JSONError, _ input: [UInt8], _ json: JSON?) {
     for secret in [json?["deviceKey"]?.text, json?["system"]?["wifi"]?["passphrase"]?.text] {
         // One that is none, or that stands in another key's place too, may be shown there.
         guard let secret, secret.utf8.count == 64, secret.allSatisfy({ $0.isHexDigit }), count(secret, in: input) == 1 else { continue }
-        expect(!contains(message, secret), "an error that shows a secret: " + message)
+        expect(!contains(Array(message.utf8), secret), "an error that shows a secret: " + message)
     }
-}
-
-/// A drive that is named by its path must fit into every message and file that it is told in.
-private func expectKept(_ config: Config) {
-    guard let path = config.drive.path else { return }
-    let report = EraseReport(
-        method: .key, encryption: .luks2, drive: "path:" + path, bytes: 1, eraseMilliseconds: 1, checkMilliseconds: 1, checks: [])
-    expect((try? ObjectReader(report.json)).flatMap { try? EraseReport($0) } == report, "a drive that no receipt can name: " + path)
 }
 
 /// The files of a card's system have the lines that they are to have, and no others.
@@ -67,5 +59,3 @@ private func count(_ text: String, in bytes: [UInt8]) -> Int {
     guard bytes.count >= wanted.count else { return 0 }
     return (0...(bytes.count - wanted.count)).count { bytes[$0...].starts(with: wanted) }
 }
-
-private func contains(_ text: String, _ part: String) -> Bool { count(part, in: Array(text.utf8)) > 0 }

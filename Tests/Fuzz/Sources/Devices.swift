@@ -3,12 +3,15 @@ import Protocol
 
 @testable import GovernorCore
 
+/// The base64 of an Ed25519 key that is nobody's.
+let edKey = "AAAAC3NzaC1lZDI1NTE5AAAAI" + String(repeating: "x", count: 43)
+
 /// A device that has the lease 0123456789abcdef0123456789abcdef rented, and hears something of the market.
 enum RentedDevice {
     private static let text = """
         {"version":1,"stage":"live","lease":"0123456789abcdef0123456789abcdef","drive":"stick-0001","rented":true,"expires":1800007200,
         "marketTime":1800000000,"starts":1,"tunnel":{"host":"tunnel.example","port":22,"user":"tunnel","hostKey":"ssh-ed25519
-        """ + " AAAAC3NzaC1lZDI1NTE5AAAAI" + String(repeating: "x", count: 43)
+        """ + " " + edKey
         + #"","bind":"127.0.0.1","ports":{"ssh":20000,"http":20001,"https":20002}},"sshKeys":[]}"#
 
     /// The device a minute after its boot, when it has asked the market and heard nothing yet.

@@ -27,31 +27,11 @@ func fuzzRequest(_ input: [UInt8]) {
     let market = SmallMarket()
     // Each message alone, and in the order of the list where the input is one.
     for message in json.elements ?? [json] {
-        if let register = same(message, { json throws(JSONError) in try RegisterRequest(json) }, { $0.json }) {
-            market.ask({ market, id, now throws(MarketError) in try market.register(register, from: id, at: now).json }) {
-                json throws(JSONError) in
-                try RegisterAnswer(json).json
-            }
-        }
-        if let checkIn = same(message, { json throws(JSONError) in try CheckInRequest(json) }, { $0.json }) {
-            market.ask({ market, id, now throws(MarketError) in try market.checkIn(checkIn, from: id, at: now).json }) {
-                json throws(JSONError) in
-                try CheckInAnswer(json).json
-            }
-        }
-        if let waiting = same(message, { json throws(JSONError) in try WaitRequest(json) }, { $0.json }) {
-            market.ask({ market, id, now throws(MarketError) in try market.note(waiting, from: id, at: now).json }) {
-                json throws(JSONError) in
-                try WaitAnswer(json).json
-            }
-        }
-        if let receipt = same(message, { json throws(JSONError) in try Receipt(json) }, { $0.json }) {
-            market.ask({ market, id, now throws(MarketError) in try market.keepReceipt(receipt, from: id, at: now).json }) {
-                json throws(JSONError) in
-                try ReceiptAnswer(json).json
-            }
-        }
-        _ = same(message, { json throws(JSONError) in try ReceiptStatement(json) }, { $0.json })
+        market.hears(message, RegisterRequest.init, { $0.json }, market.rules.register, RegisterAnswer.init, { $0.json })
+        market.hears(message, CheckInRequest.init, { $0.json }, market.rules.checkIn, CheckInAnswer.init, { $0.json })
+        market.hears(message, WaitRequest.init, { $0.json }, market.rules.note, WaitAnswer.init, { $0.json })
+        market.hears(message, Receipt.init, { $0.json }, market.rules.keepReceipt, ReceiptAnswer.init, { $0.json })
+        _ = same(message, ReceiptStatement.init, { $0.json })
     }
 }
 
@@ -64,7 +44,7 @@ private final class SmallMarket {
         func note(_ event: MarketEvent) {}
     }
 
-    private let rules = Market(store: MemoryLedger(), world: World())
+    let rules = Market(store: MemoryLedger(), world: World())
     private let device: DeviceID
     private var now = UnixTime(1_800_000_000)
 
@@ -79,22 +59,23 @@ private final class SmallMarket {
         } catch { fatalError("a market that does not open") }
     }
 
-    func ask(
-        _ request: (Market<MemoryLedger, World>, DeviceID, UnixTime) throws(MarketError) -> JSON,
-        _ read: (JSON) throws(JSONError) -> JSON
+    /// A message, if the input reads as one, goes to the market; the device reads the market's answer.
+    func hears<Message: Equatable, Answer>(
+        _ json: JSON, _ read: (JSON) throws(JSONError) -> Message, _ write: (Message) -> JSON,
+        _ rule: (Message, DeviceID, UnixTime) throws(MarketError) -> Answer,
+        _ readAnswer: (JSON) throws(JSONError) -> Answer, _ writeAnswer: (Answer) -> JSON
     ) {
+        guard let message = same(json, read, write) else { return }
         now = UnixTime(now.seconds + 600)
         do throws(MarketError) {
-            let answer = try request(rules, device, now)
-            expect((try? read(answer)) == answer, "an answer that the device can't read: " + answer.pretty())
+            let answer = writeAnswer(try rule(message, device, now))
+            expect((try? readAnswer(answer)).map(writeAnswer) == answer, "an answer that the device can't read: " + answer.pretty())
         } catch {
             guard case .refused(let refusal) = error else { fatalError("the market has a fault of its own") }
             expect(refusal.message.utf8.count <= 70_000, "a refusal of \(refusal.message.utf8.count) bytes")
         }
     }
 }
-
-private let edKey = "AAAAC3NzaC1lZDI1NTE5AAAAI" + String(repeating: "x", count: 43)
 
 /// What the market answers: read the same again; believed only under its seal; and a device that is rented does nothing that can't be undone
 /// by an answer about another lease.
@@ -105,7 +86,7 @@ func fuzzAnswer(_ input: [UInt8]) {
         let code = Crypto.authenticationCode(key: Crypto.sha256(key.reveal()), Door.sealed(nonce: nonce, status: status, body: input))
         let seal = sealed ? hexText(code) : String(decoding: input.prefix(80), as: UTF8.self)
         let answer = HTTPAnswer(status: status, headerLines: [Door.seal + ": " + seal], body: input)
-        return MarketClient.judge(answer, nonce: nonce, key: key) { json throws(JSONError) in try RegisterAnswer(json) }
+        return MarketClient.judge(answer, nonce: nonce, key: key, RegisterAnswer.init)
     }
     for status in [200, 409] {
         if case .failed(let words) = judged(status, sealed: true) { expect(isLine(words), "an error that is no line: " + words) }
@@ -113,17 +94,17 @@ func fuzzAnswer(_ input: [UInt8]) {
         expect(isLine(words), "an error that is no line: " + words)
     }
     guard let json = try? JSON.parse(input) else { return }
-    if let answer = same(json, { json throws(JSONError) in try RegisterAnswer(json) }, { $0.json }) {
+    if let answer = same(json, RegisterAnswer.init, { $0.json }) {
         RentedDevice.hears(.registered(answer), about: answer.terms)
     }
-    if let answer = same(json, { json throws(JSONError) in try CheckInAnswer(json) }, { $0.json }) {
+    if let answer = same(json, CheckInAnswer.init, { $0.json }) {
         RentedDevice.hears(.checkedIn(answer), about: answer.terms)
     }
-    if let answer = same(json, { json throws(JSONError) in try WaitAnswer(json) }, { $0.json }) {
+    if let answer = same(json, WaitAnswer.init, { $0.json }) {
         RentedDevice.hears(.waitingHeard(checkInSeconds: answer.checkInSeconds), about: nil)
     }
-    if let refusal = same(json, { json throws(JSONError) in try Refusal(json) }, { $0.json }) {
+    if let refusal = same(json, Refusal.init, { $0.json }) {
         RentedDevice.hears(.leaseUnknown(refusal.time), about: nil)
     }
-    _ = same(json, { json throws(JSONError) in try ReceiptAnswer(json) }, { $0.json })
+    _ = same(json, ReceiptAnswer.init, { $0.json })
 }
