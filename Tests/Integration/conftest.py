@@ -9,9 +9,13 @@ from house import House
 
 # A test that takes longer than this hangs; the slowest one takes a third of it.
 LIMIT_SECONDS = 240
+# Rows of the tables that are shown when all tests are done, by title.
+TABLES = pytest.StashKey()
+
 
 
 def pytest_configure(config):
+    config.stash[TABLES] = {}
     if os.geteuid() != 0:
         raise pytest.UsageError("the integration tests mount drives and start engines: run them as root")
 
@@ -57,6 +61,24 @@ def limit():
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def table(request):
+    """Adds a row to a table: what was tried, its outcome, and counts by name."""
+
+    def add(title, what, outcome, counts):
+        counted = ", ".join(f"{name}: {count}" for name, count in counts.items())
+        request.config.stash[TABLES].setdefault(title, []).append(f"{what:<50} {outcome:<8} {counted}".rstrip())
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for title, rows in config.stash[TABLES].items():
+        terminalreporter.section(title)
+        for row in rows:
+            terminalreporter.line(row)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -15,6 +15,8 @@ from house import data_pieces
 from world import run, wait_for
 
 MIB = 1 << 20
+# The file by which an owner gives a disk up.
+MARKER = "ERASE-THIS-DRIVE"
 CONFIG = {
     "server": "http://127.0.0.1:1",
     "deviceId": "11111111-2222-4333-8444-555555555555",
@@ -187,6 +189,11 @@ class UsbTree:
         path = pathlib.Path(folder, "machine.umockdev")
         path.write_text("\n".join(self.lines))
         return ["umockdev-run", "-d", path, "--"]
+
+
+def mark(mount):
+    """Gives a mounted disk up."""
+    (mount / MARKER).touch()
 
 
 def popen(*words):

@@ -11,35 +11,25 @@ import shutil
 
 import pytest
 import world
+from alone import lonely_device, without_market
 from house import data_pieces
 from ports import Occupant, free_port_range
 from traces import mount_points
-from world import Device, Market, Workspace, run, wait_for
+from world import Market, run, wait_for
 
 MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
 def space():
-    """A world of devices without a market; searched for what it left at the end."""
-    space = Workspace("needs")
-    space.devices = []
-    yield space
-    for device in space.devices:
-        device.remove()
-    space.remove()
-    left = space.left_behind()
-    assert not left, f"left behind: {left}"
+    with without_market("needs") as space:
+        yield space
 
 
 def build(space, base, drive=None, **storage):
-    """A device that asks a market on a port where nobody listens."""
-    number = len(space.devices)
-    config = {"server": f"http://127.0.0.1:{space.port()}", "deviceId": f"11111111-2222-4333-8444-{number + 1:012}"}
-    device = Device(space, {**config, "deviceKey": "0123456789abcdef" * 4}, base, name=f"d{number}", drive=drive, size_mib=1100)
+    device = lonely_device(space, base, drive=drive, size_mib=1100)
     device.config["storage"].update(storage)
     device.write_config()
-    space.devices.append(device)
     return device
 
 

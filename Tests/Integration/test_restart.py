@@ -169,6 +169,31 @@ def test_a_power_cut_while_offered(house, device, access):
     assert not device.events("lease.registered", device.since)
 
 
+def cleared(device):
+    return [line for line in device.events("step.done", device.since) if " step=engine-clear " in line]
+
+
+def test_a_power_cut_while_the_machine_is_built(house, device, access):
+    """dockerd notes an image before all of it is on the drive, and never mends what a cut has left of it: what was not finished is made anew,
+    under the same lease."""
+    device.wait_until("offered")
+    lease, engine = device.status()["lease"], device.mount / "engine"
+    mark = engine.with_name("engine.unfinished")
+    links = list(engine.glob("*/overlay2/*/link"))
+    assert links and not mark.exists()
+    # As a cut leaves it: the image is noted, and its files are empty.
+    mark.touch()
+    for link in links:
+        link.write_text("")
+    device.pull_the_plug()
+    device.start()
+    wait_for("the engine's folder to be begun anew", lambda: cleared(device) and mark.exists(), 30, 0.01)
+    device.wait_event("container.up", since=device.since, seconds=120)
+    device.wait_until("offered")
+    assert device.status()["lease"] == lease and not mark.exists()
+    assert not device.events("container.down", device.since)
+
+
 @pytest.fixture
 def slow_format(house):
     """A PATH on which mkfs.ext4 tells that it began and takes two seconds more."""

@@ -285,8 +285,8 @@ class AtTerminal:
     def __init__(self, *words):
         self.pid, self.master = pty.fork()
         if self.pid == 0:
-            # Whoever runs the tests may ignore these (a shell's background job does).
-            for number in (signal.SIGINT, signal.SIGQUIT):
+            # Whoever runs the tests may ignore these (a shell's background job does, and nohup).
+            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             os.execv(PROGRAM, ["vault", *words])
         self.text = b""
