@@ -6,13 +6,19 @@
 system_mebibytes=4096
 lease_mebibytes=16384
 
-# A stream-optimised VMDK. One thread, for several write in the order in which they end. qemu-img leaves a random number in the description,
-# CID=xxxxxxxx, and no mark of the end, without which VirtualBox reads on behind the last data.
+# A stream-optimised VMDK. One thread, for several write in the order in which they end. qemu-img leaves a random number in the description, CID=
+# and up to eight digits, and no mark of the end, without which VirtualBox reads on behind the last data.
 make_disk_file() { # make_disk_file RAW FILE
     nice qemu-img convert -m 1 -f raw -O vmdk -o subformat=streamOptimized "$1" "$2" || die 70 "qemu-img failed"
-    at=$(LC_ALL=C grep -abo '^CID=[0-9a-f]\{8\}$' "$2" | head -n 1 | cut -d : -f 1)
-    [ "${at:-4096}" -lt 4096 ] || die 70 "$2 is not described as expected"
-    printf 5b1e7001 | dd of="$2" bs=1 seek=$((at + 4)) conv=notrunc status=none
+    # Where the description is and how long it may be, in sectors: bytes 28 and 36 of the header.
+    read -r at size <<-EOF
+	$(od -An -t u8 -j 28 -N 16 "$2")
+	EOF
+    dd if="$2" bs=512 skip="$at" count="$size" status=none | tr -d '\0' | sed 's/^CID=[0-9a-f]\{1,8\}$/CID=5b1e7001/' >"$2.words"
+    grep -qx 'CID=5b1e7001' "$2.words" || die 70 "$2 is not described as expected"
+    [ "$(stat -c %s "$2.words")" -le $((size * 512)) ] || die 70 "the description of $2 is too long"
+    dd if="$2.words" of="$2" bs=512 seek="$at" conv=notrunc status=none
+    rm "$2.words"
     truncate -s %512 "$2"
     truncate -s +512 "$2"
 }

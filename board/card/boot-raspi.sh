@@ -12,7 +12,11 @@ kernel_name() { echo "vmlinuz-${1##*-}"; }
 initrd_name() { echo "initrd-${1##*-}"; }
 
 make_boot() { # make_boot ROOT
-    cp "$1"/usr/lib/raspi-firmware/bootcode.bin "$1"/usr/lib/raspi-firmware/start*.elf "$1"/usr/lib/raspi-firmware/fixup*.dat "$boot/"
+    # start.elf and start4.elf, and what a Pi takes instead where config.txt says gpu_mem=16 (_cd). Not those for cameras (x) and debugging (db).
+    cp "$1"/usr/lib/raspi-firmware/bootcode.bin "$boot/"
+    for name in '' 4 _cd 4cd; do
+        cp "$1/usr/lib/raspi-firmware/start$name.elf" "$1/usr/lib/raspi-firmware/fixup$name.dat" "$boot/"
+    done
     for file in "$1"/boot/vmlinuz-*; do cp "$file" "$boot/$(kernel_name "$file")"; done
     # arm64 has them by maker, armhf in one folder; what both have is taken from arm64.
     find "$1"/usr/lib/linux-image-*/ -name 'bcm27*-rpi-*.dtb' -o -name 'bcm283*-rpi-*.dtb' | LC_ALL=C sort -r |

@@ -4,7 +4,8 @@
 mebibyte=1048576
 boot_mebibytes=128
 data_mebibytes=64
-squash_options="-comp zstd -Xcompression-level ${SUBLET_PACK:-15} -b 256K -no-xattrs -no-exports -noappend -no-progress -quiet"
+pack_level=${SUBLET_PACK:-19}
+squash_options="-comp zstd -Xcompression-level $pack_level -b 256K -no-xattrs -no-exports -noappend -no-progress -quiet"
 
 mebibytes_of() { echo $((($(stat -c %s "$1") + mebibyte - 1) / mebibyte)); }
 

@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154 # board, base, programs, card, work and here are the caller's
+# shellcheck shell=sh disable=SC2154 # board, base, pack_level, programs, card, work, here and FIRMWARE are the caller's
 # Makes a root of unpacked packages: what their maintainer scripts would have done, as far as a card needs it, and what is ours. Sourced by
 # board/image, never run.
 
@@ -77,7 +77,20 @@ make_links() { # make_links ROOT
     (cd "$1/usr/share/ca-certificates" && find . -name '*.crt' | LC_ALL=C sort | xargs cat) >"$1/etc/ssl/certs/ca-certificates.crt"
 }
 
-# Ours: the overlays (all boards', then the board's own), the programs, the renter's image, the board's facts.
+# The renter's machine as it lies on the card: dockerd unpacks it by itself. Packed as one, with a window of 4 MiB, which is what dockerd needs
+# for it in memory; squashfs packs 256 KiB at a time, and more comes of that. Cached: it takes minutes.
+pack_base() {
+    packed_base=$(cache_dir)/packed-$(sha256sum <"$base" | cut -c 1-12)-$pack_level.zst
+    [ ! -e "$packed_base" ] || { touch -c "$packed_base" && return 0; }
+    lock_cache "$packed_base"
+    [ ! -e "$packed_base" ] || return 0
+    find "$(cache_dir)" -maxdepth 1 -name 'packed-*.zst*' -mtime +1 -delete
+    step "packing the renter's machine"
+    nice zstd -q -f -T2 "-$pack_level" --zstd=wlog=22 "$base" -o "$packed_base.new"
+    mv "$packed_base.new" "$packed_base"
+}
+
+# Ours: the overlays (all boards', then the board's own), the programs, the renter's image, the board's facts, the suite for testers.
 add_ours() { # add_ours ROOT
     for overlay in "$here/../rootfs-overlay" "$here/$board/overlay"; do
         [ -d "$overlay" ] || continue
@@ -89,19 +102,56 @@ add_ours() { # add_ours ROOT
         )
     done
     install -D -m 755 "$programs/governor" "$1/usr/sbin/governor"
-    install -D -m 644 "$base" "$1/usr/lib/sublet/base.tar"
+    install -D -m 644 "$packed_base" "$1/usr/lib/sublet/base.tar.zst"
+    # Where the governor looks for it, also by hand.
+    ln -s base.tar.zst "$1/usr/lib/sublet/base.tar"
     install -D -m 644 "$here/$board/facts" "$1/usr/lib/sublet/board"
+    (
+        cd "$here/../hardware-tests" || exit
+        install -D -m 755 run "$1/usr/lib/sublet/hardware-tests/run"
+        find device -type f -exec install -D -m 644 '{}' "$1/usr/lib/sublet/hardware-tests/{}" \;
+    )
+    ln -s ../lib/sublet/hardware-tests/run "$1/usr/sbin/hardware-tests"
     mkdir -p "$1/boot/firmware" "$1/var/lib/sublet" "$1/var/log/journal"
 }
 
+# The lines of a table that this card's kind of start is in: the first word, @ being the kernel's drivers.
+meant() { # meant TABLE
+    awk -v kind="${FIRMWARE%%-*}" '/^[^#]/ && ($2 == "all" || $2 == kind) { sub(/^@/, "usr/lib/modules/*/kernel", $1); print $1 }' "$1"
+}
+
 leave_out() { # leave_out ROOT
-    words_of "$card/left-out" | while read -r pattern; do
+    for version in $kernel_versions; do depmod -b "$1" "$version"; done
+    meant "$card/left-out" | while read -r pattern; do
         # shellcheck disable=SC2086 # a pattern
         (cd "$1" && rm -rf $pattern)
     done
-    find "$1/usr/lib/modules"/*/kernel/drivers/net/wireless -mindepth 1 -maxdepth 1 ! -name broadcom -exec rm -rf '{}' +
+    for version in $kernel_versions; do (cd "$1/usr/lib/modules/$version" && drop_stranded); done
     find "$1/dev" "$1/run" "$1/tmp" -mindepth 1 -delete
     mkdir -p "$1/boot/firmware" "$1/var/log/journal" "$1/var/cache"
+}
+
+# Drivers that can't be loaded any more, for one that they depend on is gone (modules.dep is from before, and names all that a driver wants).
+drop_stranded() {
+    tr -d : <modules.dep | while read -r driver wanted; do
+        for other in $wanted; do [ -e "$other" ] || rm -f "$driver"; done
+    done
+}
+
+# Whether a kernel has a driver, in itself or in a file; - and _ are the same to it.
+has_driver() { # has_driver FOLDER NAME
+    sed 's/:.*//' "$1/modules.dep" "$1/modules.builtin" | sed 's,.*/,,; s,\.ko.*,,; s,_,-,g' | grep -qxF "$(echo "$2" | tr _ -)"
+}
+
+# Whatever the packages of tomorrow and the table of what is left out say: without these it is no card.
+check_needed() { # check_needed ROOT
+    meant "$card/needed" | while read -r name; do
+        case $name in
+            */*) [ -e "$1/$name" ] || echo "$name" ;;
+            *) for version in $kernel_versions; do has_driver "$1/usr/lib/modules/$version" "$name" || echo "$name ($version)"; done ;;
+        esac
+    done >"$work/missing"
+    [ ! -s "$work/missing" ] || die 70 "the card lacks what card/needed names: $(paste -s -d ' ' "$work/missing")"
 }
 
 # Services: what the preset file of the overlay names is on, everything else off.
@@ -122,6 +172,7 @@ finish_tree() { # finish_tree ROOT
     add_ours "$1"
     make_accounts "$1"
     for version in $kernel_versions; do depmod -b "$1" "$version"; done
+    check_needed "$1"
     enable_units "$1"
     : >"$1/etc/machine-id"
     : >"$1/usr/lib/clock-epoch" # its date is the earliest time that a machine without a clock begins at
