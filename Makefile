@@ -50,11 +50,17 @@ test: ## unit tests, and integration tests on real parts
 	@Tests/run
 
 .PHONY: bench-vm
-bench-vm: ## all hardware tests on virtual machines: drives, USB, lamp, 300 power cuts (hours)
+ifdef BOARD
+bench-vm: image
+	@board/host/needs test vm
+	hardware-tests/suite-rig .build/image/sublet-$(BOARD).img.xz --tier $(or $(TIER),safe)
+else
+bench-vm: ## all hardware tests on virtual machines: drives, USB, lamp, 300 power cuts (hours); BOARD=pi-arm64 TIER=safe: inside a card
 	@board/host/needs --toolchain
 	@board/host/needs build run test rig vm embedded pi
 	@$(MAKE) --no-print-directory build
 	SUBLET_LONG=1 SUBLET_CUTS=300 bats --tap --recursive hardware-tests
+endif
 
 .PHONY: check
 check: lint shellcheck embedded ## what must hold before a commit: formatting, scripts, all boards

@@ -6,25 +6,15 @@ load in-rig
 
 setup_file() {
     needs qemu-system-x86_64 qemu-img genisoimage mksquashfs bmaptool mcopy mmdebstrap sshpass
-    stay_in_folder
-    PROJECT=$(cd "$BATS_TEST_DIRNAME/.." && pwd -P)
-    export PROJECT SUBLET_BOARDS=${SUBLET_BOARDS:-virtualbox-amd64}
     local board
-    [[ " $SUBLET_BOARDS" != *" pi-"* ]] || needs qemu-system-aarch64
+    lay_out_cards
+    needs_machines
     for board in $SUBLET_BOARDS; do
         [[ -x $PROJECT/.build/$board/release/governor ]] || skip "needs the programs of $board: run board/build $board governor vault"
     done
 }
 
-card_of() { echo "$PROJECT/.build/image/sublet-$1.img.xz"; }
-
-boots() { # boots FILE OPTION...
-    "$PROJECT/hardware-tests/image-rig" "$@" >"$BATS_TEST_TMPDIR/told" 2>&1 || {
-        cat "$BATS_TEST_TMPDIR/told"
-        return 1
-    }
-    comment "$BATS_TEST_TMPDIR/told"
-}
+boots() { goes_well image-rig "$@"; } # boots FILE OPTION...
 
 # What board/image made of a board, as sums.
 sums_of() { (cd "$PROJECT/.build/image" && find . -name "sublet-$1.*" ! -name '*.lock' -exec sha256sum '{}' + | sort); }

@@ -35,6 +35,34 @@ lay_out_base() { # lay_out_base FOLDER
     cp --reflink=auto "$base" "$1/"
 }
 
+# Sets PROJECT, and SUBLET_BOARDS where nobody has: for tests of cards.
+lay_out_cards() {
+    stay_in_folder
+    PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+    export PROJECT SUBLET_BOARDS=${SUBLET_BOARDS:-virtualbox-amd64}
+}
+
+needs_machines() { [[ " $SUBLET_BOARDS" != *" pi-"* ]] || needs qemu-system-aarch64; }
+
+needs_cards() {
+    local board
+    needs_machines
+    for board in $SUBLET_BOARDS; do
+        [[ -e $(card_of "$board") ]] || skip "needs a card: run make image BOARD=$board"
+    done
+}
+
+card_of() { echo "$PROJECT/.build/image/sublet-$1.img.xz"; }
+
+# A rig of cards that must end well; what it tells is shown.
+goes_well() { # goes_well RIG OPTION...
+    "$PROJECT/hardware-tests/$1" "${@:2}" >"$BATS_TEST_TMPDIR/told" 2>&1 || {
+        cat "$BATS_TEST_TMPDIR/told"
+        return 1
+    }
+    comment "$BATS_TEST_TMPDIR/told"
+}
+
 # Says in TAP comments what the guest printed.
 comment() { sed 's/^/# /' "$@" >&3; }
 

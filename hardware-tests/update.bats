@@ -6,19 +6,16 @@ load in-rig
 
 setup_file() {
     needs qemu-system-x86_64 rauc mksquashfs unsquashfs mcopy sshpass
-    stay_in_folder
-    PROJECT=$(cd "$BATS_TEST_DIRNAME/.." && pwd -P)
-    export PROJECT CARD=$PROJECT/.build/image/sublet-virtualbox-amd64
-    [[ -e $CARD.img.xz ]] || skip "needs a card: run make image BOARD=virtualbox-amd64"
+    export SUBLET_BOARDS=virtualbox-amd64
+    lay_out_cards
+    needs_cards
     "$PROJECT/board/bundle" virtualbox-amd64 >/dev/null
 }
 
 updates() { # updates OPTION...
-    "$PROJECT/hardware-tests/update-rig" "$CARD.img.xz" "$CARD.raucb" "$@" >"$BATS_TEST_TMPDIR/told" 2>&1 || {
-        cat "$BATS_TEST_TMPDIR/told"
-        return 1
-    }
-    comment "$BATS_TEST_TMPDIR/told"
+    local card
+    card=$(card_of virtualbox-amd64)
+    goes_well update-rig "$card" "${card%.img.xz}.raucb" "$@"
 }
 
 @test "a foreign key is refused; a power cut leaves the former system; a good update starts; bad ones fall back" {

@@ -24,7 +24,7 @@ class Monitor:
         self.answers.close()
         self.qmp.close()
 
-    def order(self, name, **arguments):
+    def order(self, name, /, **arguments):
         """Runs a command and gives its answer; OSError where QEMU refuses."""
         self.qmp.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
         while True:
@@ -59,15 +59,19 @@ class Monitor:
         return runs[1:] if runs else [(level, seconds)]
 
     def pattern(self, line):
-        """What a lamp on the line shows, by its name in the governor's table, watched for six seconds; None for none of them, and SOS. By the
-        typical length, for a busy host holds the machine up now and then; lamp_on_pi.py looks closer."""
-        runs = self.watch(line, 6.5)
-        if len(runs) == 1:
-            return ("steady" if runs[0][0] else "dark") if self.is_output(line) else None
-        lit, unlit = (statistics.median([length for level, length in runs if level == one] or [0]) for one in (True, False))
-        pauses = [index for index, (level, length) in enumerate(runs) if not level and length > 0.9]
-        if not pauses:
-            beats = {"fast": 0.125, "slow": 0.5}
-            return next((name for name, half in beats.items() if all(0.6 * half < length < 1.5 * half for length in (lit, unlit))), None)
-        flashes = {(after - before) // 2 for before, after in zip(pauses, pauses[1:])}
-        return {2: "two", 3: "three", 4: "four"}.get(flashes.pop()) if len(flashes) == 1 else None
+        """What a lamp on the line shows, watched for six seconds."""
+        return pattern_of(self.watch(line, 6.5), self.is_output(line))
+
+
+def pattern_of(runs, is_held=True):
+    """What a lamp shows, by its name in the governor's table; None for none of them, and SOS. By the typical length, for a busy host holds the
+    machine up now and then; lamp_on_pi.py looks closer."""
+    if len(runs) == 1:
+        return ("steady" if runs[0][0] else "dark") if is_held else None
+    lit, unlit = (statistics.median([length for level, length in runs if level == one] or [0]) for one in (True, False))
+    pauses = [index for index, (level, length) in enumerate(runs) if not level and length > 0.9]
+    if not pauses:
+        beats = {"fast": 0.125, "slow": 0.5}
+        return next((name for name, half in beats.items() if all(0.6 * half < length < 1.5 * half for length in (lit, unlit))), None)
+    flashes = {(after - before) // 2 for before, after in zip(pauses, pauses[1:])}
+    return {2: "two", 3: "three", 4: "four"}.get(flashes.pop()) if len(flashes) == 1 else None

@@ -22,13 +22,23 @@ load ../device
     ((said > -60 && said < 60)) || fail "the clock is $said s beside the market's"
 }
 
-@test "the clock runs as fast as the time since boot" {
-    local wall since
+# The clock and the time since boot, in ms, read one right after the other by bash itself: a program's start takes a second on a busy device.
+both_clocks() {
+    local since
     read -r since _ </proc/uptime
-    wall=${EPOCHREALTIME/[.,]/}
-    sleep 5
-    wall=$((${EPOCHREALTIME/[.,]/} - wall))
-    since=$(awk -v before="$since" '{ print int(($1 - before) * 1000) }' /proc/uptime)
-    say "$((wall / 1000)) ms by the clock, $since ms since boot"
-    ((wall / 1000 - since < 500 && since - wall / 1000 < 500))
+    echo "$((${EPOCHREALTIME/[.,]/} / 1000)) $((10#${since/./} * 10))"
+}
+
+@test "the clock runs as fast as the time since boot" {
+    local wall since wall_before since_before
+    # Something may come between the two readings now and then, not each time.
+    for _ in {1..4}; do
+        read -r wall_before since_before < <(both_clocks)
+        sleep 5
+        read -r wall since < <(both_clocks)
+        wall=$((wall - wall_before)) since=$((since - since_before))
+        say "$wall ms by the clock, $since ms since boot"
+        ((wall - since >= 500 || since - wall >= 500)) || return 0
+    done
+    fail "the clock is not as fast as the time since boot"
 }
