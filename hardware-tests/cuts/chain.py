@@ -1,12 +1,14 @@
 """The chain of boots: what is aimed at next, what is done on the way, and what is kept of a boot that failed."""
 
 import json
+import pathlib
 import queue
 import random
 import shutil
 import tarfile
 import threading
 import time
+import traceback
 
 from judge import Judge, Wrong
 from machine import Machine
@@ -27,6 +29,8 @@ BEGIN = {"lease.erasing": "erase", "lease.registered": "prepare", "lease.offered
          "lease.erased": "register", "lease.expired": "erase", "lease.ended-by-market": "erase"}
 SPANS = {"erase": 4.0, "prepare": 2.5, "build": 12.0, "offered": 3.0, "run": 6.0, "resume": 9.0, "register": 0.5,
          "busy": 30.0}
+# What tells nothing of a failure.
+EVERY_SECOND = ("event=market.checked-in", "step=fence-look")
 PHASES = ("prepare", "build", "offered", "run", "busy", "resume", "erase", "register")
 SECONDS = 900
 
@@ -63,7 +67,7 @@ class Chain:
     def __init__(self, seed, tell, logs=None, is_busy=False):
         self.random, self.tell, self.logs, self.is_busy = random.Random(seed), tell, logs, is_busy
         self.number, self.tally = 0, {phase: 0 for phase in PHASES}
-        self.spans = dict(SPANS)
+        self.spans, self.plan = dict(SPANS), None
         self.outside = Outside()
         self.machine = Machine(self.outside.space)
         self.before = self.outside.space.disk / "before"
@@ -173,12 +177,15 @@ class Chain:
         return folder
 
     def tell_failure(self, trouble):
-        kind = "wrong" if isinstance(trouble, Wrong) else type(trouble).__name__
-        print(f"# cut {self.number}: {kind}: {trouble}")
         for path in (self.outside.market.log, self.machine.log):
             if path.exists():
-                lines = [line for line in path.read_text(errors="replace").splitlines() if "event=market.checked-in" not in line]
+                lines = [line for line in path.read_text(errors="replace").splitlines() if not any(word in line for word in EVERY_SECOND)]
                 print(f"# --- {path.name}", *("# " + line for line in lines[-40:]), sep="\n")
+        # Last, for of a long log the end is what people are shown.
+        for frame in traceback.extract_tb(trouble.__traceback__)[1:]:
+            print(f"#     {pathlib.Path(frame.filename).name}:{frame.lineno} {frame.line}")
+        kind = "wrong" if isinstance(trouble, Wrong) else type(trouble).__name__
+        print(f"# cut {self.number}, aimed at {self.plan and self.plan['aim']}: {kind}: {trouble}")
 
     def end(self):
         self.machine.cut()
