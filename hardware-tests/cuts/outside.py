@@ -150,9 +150,12 @@ class Renter:
         self.processes = []
         self.counted = self.installed = 0
 
-    def login(self, command="true", check=False):
-        """Runs a command in the rented machine; None where that failed."""
-        done = ssh(self.access, command, check=check, timeout=40)
+    def login(self, command):
+        """Runs a command in the rented machine; None where that failed, or came to no end: the power may go while somebody logs in."""
+        try:
+            done = ssh(self.access, command, check=False, timeout=40)
+        except subprocess.TimeoutExpired:
+            return None
         return done.stdout if done.returncode == 0 else None
 
     def write(self, marker):
@@ -193,7 +196,11 @@ class Renter:
 
     def mend(self):
         """What dpkg says after a cut while it worked: the version that it knew, and the lines of MEND. None where that failed."""
-        done = ssh(self.access, f"sudo -S -p '' sh -c {shlex.quote(self.MEND)}", check=False, timeout=120, input=self.access["password"] + "\n")
+        command = f"sudo -S -p '' sh -c {shlex.quote(self.MEND)}"
+        try:
+            done = ssh(self.access, command, check=False, timeout=120, input=self.access["password"] + "\n")
+        except subprocess.TimeoutExpired:
+            return None
         return done.stdout.split(" ", 1) if done.returncode == 0 else None
 
     def stop(self):
