@@ -1,12 +1,25 @@
 """What the owner's network says to a device: names, the time, and a captive portal. QEMU's user network hands the guest's questions to this host."""
 
 import os
+import random
 import socket
 import ssl
 import struct
 import subprocess
 import threading
 import time
+
+
+def asking(address, folder):
+    """Words before QEMU's own: it asks the name server there, for it asks the one of its own resolv.conf."""
+    resolver = folder / "resolv.conf"
+    resolver.write_text(f"nameserver {address}\n")
+    return ("unshare", "--mount", "sh", "-c", f'mount --bind {resolver} /etc/resolv.conf && exec "$@"', "sh")
+
+
+def free_address():
+    """One of loopback's, for a name server: others of this host have theirs."""
+    return f"127.53.{random.randrange(1, 255)}.{random.randrange(1, 255)}"
 
 
 class Datagrams:

@@ -111,9 +111,9 @@ class Rig:
         self.machine.shows(pattern)
         self.tell(self.machine.age(), f"seen from outside: the lamp shows {pattern}")
 
-    def power_on(self):
+    def power_on(self, before=()):
         forward = f",hostfwd=tcp:127.0.0.1:{self.door}-:22" if self.words.checks else ""
-        self.machine = Machine(self.space.folder, self.card, self.words.board, self.credential(), self.words.uefi, forward)
+        self.machine = Machine(self.space.folder, self.card, self.words.board, self.credential(), self.words.uefi, forward, before)
 
     def boot(self):
         self.power_on()

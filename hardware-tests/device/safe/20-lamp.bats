@@ -38,6 +38,8 @@ find_lamp() {
 # The kernel's list of GPIO lines that are held, mounted for this look alone.
 lines() { unshare -m sh -c 'mount -t debugfs none /sys/kernel/debug 2>/dev/null; cat /sys/kernel/debug/gpio 2>/dev/null'; }
 
+is_held() { [[ $(lines) == *'|sublet'* ]]; }
+
 # Prints "LEVEL MILLISECONDS" for each time that the lamp was lit or dark; the first and the last are cut off.
 watch_lamp() { # watch_lamp SECONDS
     if [[ -n $led ]]; then
@@ -147,7 +149,8 @@ shows() { # shows WANTED SEEN
     if ! has_pid; then
         "$GOVERNOR" lamp show steady --config "$OWN/lamp.json" --state "$OWN/state" --run "$OWN/holder" >/dev/null 3>&- &
         holder=$!
-        sleep 1
+        # On a busy board a program may take its time to start.
+        wait_for 60 "the line to be held" is_held || { kill "$holder"; return 1; }
     fi
     said=$(governor lamp show steady --seconds 1 --config "$OWN/lamp.json" --state "$OWN/state" --run "$OWN/second" 2>&1) || status=$?
     [[ -z $holder ]] || { kill -TERM "$holder" && wait "$holder" || true; }
