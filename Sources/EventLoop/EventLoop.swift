@@ -124,8 +124,9 @@ public final class EventLoop {
         events & 7
     }
 
+    /// Also where no transfer is left: libcurl (8.10 and later) waits for the other side's end of a TLS connection in the very same poll, and until
+    /// it is let do its work that poll returns at once, over and over.
     private func moveTransfers() throws(SystemError) {
-        guard !transfers.isEmpty else { return }
         var running: Int32 = 0
         let code = curl_multi_perform(multi.raw, &running)
         guard code == CURLM_OK else {

@@ -36,6 +36,15 @@ load ../device
     esac
 }
 
+# Each turn of its loop counts. An image that is handed to the engine takes thousands of them; a wait that returns at once, thousands a second.
+@test "the governor sleeps between its tasks: its loop does not turn on the spot" {
+    needs_governor
+    local turns seconds
+    turns=$(status_of wakeUps) seconds=$(ps -o etimes= -p "$(status_of pid)" | tr -d ' ')
+    say "$turns wake-ups in $seconds s"
+    ((turns < 300 * (seconds + 30))) || fail "it woke $turns times in $seconds s"
+}
+
 @test "governor.service: the unit runs, and was not started over and over" {
     under_systemd || skip "the governor is no unit of systemd here"
     local restarts
