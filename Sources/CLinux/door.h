@@ -84,6 +84,12 @@ static inline long long clinux_clock_ns(clockid_t clock) {
     return clock_gettime(clock, &now) < 0 ? 0 : (long long)now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+/// How many processors this thread may run on (sched_getaffinity), which is what dockerd takes for all there are; -1 and errno.
+static inline int clinux_processors(void) {
+    cpu_set_t allowed;
+    return sched_getaffinity(0, sizeof allowed, &allowed) < 0 ? -1 : CPU_COUNT(&allowed);
+}
+
 static inline int clinux_block_size(int fd, unsigned long long *bytes) { return ioctl(fd, BLKGETSIZE64, bytes); }
 static inline int clinux_block_discard(int fd, unsigned long long from, unsigned long long bytes) {
     unsigned long long range[2] = {from, bytes};

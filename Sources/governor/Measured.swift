@@ -12,8 +12,11 @@ enum Measured {
         }
     }
 
-    /// Processors online.
-    static func processors() -> Int64 { max(1, Int64(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+    /// Processors that may be used: where a unit or a container leaves us fewer than are online, dockerd makes no machine with more.
+    static func processors() -> Int64 {
+        let allowed = Int64(clinux_processors())
+        return allowed > 0 ? allowed : max(1, Int64(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+    }
 
     /// MemTotal of /proc/meminfo, MiB.
     static func memoryMiB() -> Int64 {

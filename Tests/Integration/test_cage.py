@@ -155,3 +155,14 @@ def test_the_next_lease_is_clean(house, device, access):
     second = house.rent(device, "1h")
     assert "pwned" not in ssh(second, "ls -A /data /etc/profile.d; bash -lc true").stdout
     assert as_root(second, "df --output=pcent /data | tail -1; ls /").stdout.split()[0] < "60%"
+
+
+def test_a_device_that_may_use_one_processor_only(house):
+    """dockerd makes no machine with more processors than it may use itself, whatever there are."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        narrow = house.offered("narrow", size_mib=1100)
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert narrow.container()["HostConfig"]["NanoCpus"] == 10**9

@@ -1,10 +1,14 @@
 #!/usr/bin/env bats
-# The simulator's deliberate bugs (make simulate-bugs builds each, which takes long): what they change must still be in the sources.
+# The deliberate bugs that simulator, fuzzers and soak test must find (each is built, which takes long): what they change must still be in the
+# sources.
 
 setup() { cd "$BATS_TEST_DIRNAME/../.." || return 1; }
 
 @test "every deliberate bug can still be put in" {
-    PYTHONDONTWRITEBYTECODE=1 Tests/Simulator/run --there
+    export PYTHONDONTWRITEBYTECODE=1
+    Tests/Simulator/run --there
+    Tests/Fuzz/bugs --there
+    Tests/Soak/bugs --there
 }
 
 @test "one whose place is gone is told by its name" {
