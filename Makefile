@@ -52,7 +52,8 @@ test: ## unit tests, and integration tests on real parts
 .PHONY: bench-vm
 ifdef BOARD
 bench-vm: image
-	@board/host/needs test vm
+	@board/host/needs build run test vm
+	@$(MAKE) --no-print-directory build
 	hardware-tests/suite-rig .build/image/sublet-$(BOARD).img.xz --tier $(or $(TIER),safe)
 else
 bench-vm: ## all hardware tests on virtual machines: drives, USB, lamp, 300 power cuts (hours); BOARD=pi-arm64 TIER=safe: inside a card
