@@ -52,7 +52,7 @@ test: ## unit tests, and integration tests on real parts
 .PHONY: bench-vm
 ifdef BOARD
 bench-vm: build image
-	@board/host/needs test vm $(if $(filter pi-%,$(BOARD)),pi)
+	@board/host/needs run test vm $(if $(filter pi-%,$(BOARD)),pi)
 	hardware-tests/suite-rig .build/image/sublet-$(BOARD).img.xz --tier $(or $(TIER),safe)
 else
 bench-vm: ## all hardware tests on virtual machines: drives, USB, lamp, 300 power cuts (hours); BOARD=pi-arm64 TIER=safe: inside a card

@@ -42,7 +42,10 @@ lay_out_cards() {
     export PROJECT SUBLET_BOARDS=${SUBLET_BOARDS:-virtualbox-amd64}
 }
 
-needs_machines() { [[ " $SUBLET_BOARDS" != *" pi-"* ]] || needs qemu-system-aarch64; }
+needs_machines() {
+    [[ " $SUBLET_BOARDS" != *" pi-"* ]] || needs qemu-system-aarch64
+    [[ -x ${SUBLET_BIN:-$PROJECT/.build/release}/market ]] || skip "needs the market: run make build"
+}
 
 needs_cards() {
     local board
