@@ -40,6 +40,8 @@ public final class Engine {
     private var keys: [String] = []
     private var round = 0
     private var failures = 0
+    /// How often in a row dockerd could not start the container.
+    private var startFailures = 0
     private var timer: EventLoop.Token?
     private var waiting: EventLoop.Token?
     private var watching: EventLoop.Token?
@@ -131,6 +133,10 @@ public final class Engine {
     /// Kills dockerd, then the container: for the end of a lease. What either has not written yet is destroyed anyway.
     public func kill(_ done: @escaping () -> Void) {
         abandon()
+        end(done)
+    }
+
+    private func end(_ done: @escaping () -> Void) {
         guard let daemon = daemonIdentity() else { return remains.clear(done) }
         daemon.send(SIGKILL)
         awaitEnd(daemon, tries: 0) { [self] in remains.clear(done) }
@@ -151,8 +157,21 @@ public final class Engine {
     private func climb() {
         let asked = round
         rungBegan = Clock.bootNanoseconds()
+        if startFailures > 1 { return untangle(asked) }
         if let daemon = daemonIdentity(), watch(daemon.pid) { return ping(until: deadline(seconds: 120), asked) }
         if store.isUnfinished { clearStore(asked) } else { begin(asked) }
+    }
+
+    /// A dockerd that was killed while it started the container may not know that it runs, and then can neither start nor end it ("task …
+    /// already exists"), however often it is started anew itself. So all that runs is ended.
+    private func untangle(_ asked: Int) {
+        startFailures = 0
+        unwatch()
+        end { [self] in
+            guard asked == round else { return }
+            climbed("untangle")
+            climb()
+        }
     }
 
     /// Throws away what a power cut, or dockerd's own end, has left of a container that never ran.
@@ -333,7 +352,11 @@ public final class Engine {
         spare.give()
         api.call("POST", "/containers/" + EngineSettings.container + "/start") { [self] reply in
             guard asked == round else { return }
-            if let trouble = reply.trouble { return fall(.containerDown("start: " + trouble), asked) }
+            if let trouble = reply.trouble {
+                startFailures += 1
+                return fall(.containerDown("start: " + trouble), asked)
+            }
+            startFailures = 0
             climbed("start")
             follow(asked)
         }

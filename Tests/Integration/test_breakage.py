@@ -4,6 +4,7 @@ One device and one renter; each test breaks one thing and waits until all is who
 three seconds of refusal.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -173,6 +174,26 @@ def test_a_killed_container_comes_back(house, device, access):
     must_be_whole(house, device, access)
     wait_for("the renter's services", lambda: ssh(access, "pgrep -x cron && pgrep -f 98765[4]", check=False).returncode == 0, 30, 0.5)
     assert run("ssh-keyscan", "-t", "ed25519", "-p", access["sshPort"], access["host"]).stdout == key
+
+
+def test_a_container_of_which_the_engine_has_lost_track_comes_back(house, device, access):
+    """dockerd is killed, and what it starts next has it in its books that the container does not run, as if it had been killed before it wrote
+    that down. It does run, and so can't be started."""
+    since, container = len(device.text()), device.container()
+    book = device.mount / container["ResolvConfPath"].split("/drive/")[1].replace("resolv.conf", "config.v2.json")
+    device.process.send_signal(signal.SIGSTOP)
+    try:
+        os.kill(device.engine_pid(), signal.SIGKILL)
+        facts = json.loads(book.read_text())
+        facts["State"].update(Running=False, Pid=0)
+        book.write_text(json.dumps(facts))
+    finally:
+        device.process.send_signal(signal.SIGCONT)
+    wait_for("the engine to complain", lambda: [line for line in device.events("container.down", since) if " already " in line], 60)
+    device.wait_event("container.up", since=since)
+    assert device.container()["Id"] == container["Id"] and device.container_pid() != container["State"]["Pid"]
+    assert not os.path.exists(f"/proc/{container['State']['Pid']}")
+    must_be_whole(house, device, access)
 
 
 def test_a_killed_tunnel_client_comes_back(house, device, access):
