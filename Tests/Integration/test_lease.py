@@ -121,8 +121,9 @@ def test_the_renter_logs_in_through_the_tunnel(house, device, first):
 
 def test_the_lease_expires_and_is_erased(house, device, first):
     """At the promised second, not before and hardly after, the device ends the lease and erases; a receipt goes to the market."""
-    expired = device.wait_event("lease.expired", seconds=FIRST_SECONDS + 20)
-    assert -0.5 < seconds_of(expired) - first["expires"] < 3
+    # The first was before the first lease. With a check-in at that very second the device may hear of the end before its own clock tells it.
+    erasing = device.wait_event("lease.erasing", 2, seconds=FIRST_SECONDS + 20)
+    assert -0.5 < seconds_of(erasing) - first["expires"] < 3
     device.wait_event("lease.erased", 2, seconds=60)
     device.wait_event("receipt.kept", seconds=30)
     assert raw_count(device.drive, MARKER) == 0
@@ -267,7 +268,7 @@ def test_an_extension_outlives_the_old_end(house, device, second):
     time.sleep(max(0, second["expires"] - time.time()) + 3)
     assert device.status()["state"] == "leased" and device.status()["expires"] == second["expires"] + 600
     assert try_login(second)
-    assert len(device.events("lease.expired")) == 1
+    assert len(device.events("lease.erasing")) == 2
 
 
 def test_an_early_end_erases(house, device, second):
