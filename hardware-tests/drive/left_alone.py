@@ -71,14 +71,27 @@ def is_spare(here, serial, words):
 @step
 def list_agrees(here, *empty):
     """`storage list --json` tells the same as the governor that runs, and of empty slots too, which are nobody's business else."""
-    told = {drive["identity"]: drive["verdict"] for drive in here.device.status()["drivesLeft"]}
-    listed = json.loads(run(here.device.program, "storage", "list", "--json", *here.device.places).stdout)
-    found = {drive["identity"]: drive["verdict"] for drive in listed if drive["usb"]}
+
+    def is_empty(identity):
+        return any(f":{serial}@" in identity for serial in empty)
+
+    def told():
+        return {drive["identity"]: drive["verdict"] for drive in here.device.status()["drivesLeft"]}
+
+    def found():
+        listed = json.loads(run(here.device.program, "storage", "list", "--json", *here.device.places).stdout)
+        return {drive["identity"]: drive["verdict"] for drive in listed if drive["usb"]}
+
+    slots = {identity: verdict for identity, verdict in found().items() if is_empty(identity)}
     for serial in empty:
         expect(not here.left(serial), f"{serial} is no drive for the governor")
-        identity = next(identity for identity in found if f":{serial}@" in identity)
-        expect(found.pop(identity) == "missing", f"storage list tells of {serial} that it is empty")
-    expect(told == found, "of all others storage list and status tell the same")
+    expect(len(slots) == len(empty) and set(slots.values()) <= {"missing"}, f"storage list tells that these are empty: {slots}")
+    # The two look one after the other; while udev is at work on a drive they may see it in two states.
+    wait_for(
+        "storage list and status to tell the same of all others",
+        lambda: told() == {identity: verdict for identity, verdict in found().items() if not is_empty(identity)}, 30, 1,
+    )
+    say("ok: of all others storage list and status tell the same")
 
 
 @step
