@@ -28,7 +28,7 @@ AIMS.update(registering=AIMS["idle"], cleaning=AIMS["idle"])
 BEGIN = {"lease.erasing": "erase", "lease.registered": "prepare", "lease.offered": "offered", "lease.rented": "run",
          "lease.erased": "register", "lease.expired": "erase", "lease.ended-by-market": "erase"}
 SPANS = {"erase": 4.0, "prepare": 2.5, "build": 12.0, "offered": 3.0, "run": 6.0, "resume": 9.0, "register": 0.5,
-         "busy": 30.0}
+         "busy": 15.0}
 # What tells nothing of a failure.
 EVERY_SECOND = ("event=market.checked-in", "step=fence-look")
 PHASES = ("prepare", "build", "offered", "run", "busy", "resume", "erase", "register")
