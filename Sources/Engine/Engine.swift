@@ -71,6 +71,7 @@ public final class Engine {
         self.keys = keys
         abandon()
         failures = 0
+        startFailures = 0
         climb()
     }
 
