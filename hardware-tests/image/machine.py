@@ -23,6 +23,11 @@ LAMP = 17
 UEFI = "/usr/share/OVMF/OVMF_%s_4M.fd"
 
 
+def is_pi(board):
+    """Whether a board is a Raspberry Pi: it has GPIO lines, numbered sockets, and no clock that goes on while it is off."""
+    return board.startswith("pi-")
+
+
 def boot_config(text, model):
     """What config.txt says for a model: the lines for all, and those in its own section."""
     section, found = "all", {}
@@ -61,7 +66,7 @@ class Machine:
 
     @property
     def has_lines(self):
-        return self.board.startswith("pi-")
+        return is_pi(self.board)
 
     def firmware(self):
         """Words for UEFI, whose variables are a file of this run's own; none for BIOS."""

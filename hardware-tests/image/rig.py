@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from machine import FAT, LAMP, TESTS, Machine  # it knows where the modules below are
+from machine import FAT, LAMP, TESTS, Machine, is_pi  # it knows where the modules below are
 from front import Front
 from world import Market, Trouble, TunnelServer, Workspace, run, ssh, wait_for
 
@@ -55,7 +55,7 @@ class Rig:
 
     def with_more(self, config):
         """What this rig wants of the device, beside what the market told its owner."""
-        if self.words.board.startswith("pi-"):
+        if is_pi(self.words.board):
             config["lamp"] = {"gpio": {"line": self.words.lamp}}
         if self.words.checks:
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.key)
