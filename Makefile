@@ -46,7 +46,7 @@ demo: ## the whole lease on this machine; KEEP=1 leaves it running
 test: ## unit tests, and integration tests on real parts
 	@board/host/needs --toolchain
 	@board/host/check-kernel $(SPACE)
-	@board/host/needs build run test rig vm
+	@board/host/needs build run test rig vm pi embedded
 	@Tests/run
 
 .PHONY: bench-vm

@@ -53,7 +53,8 @@ class Pi:
         self.make_initrd(root)
         words = ["console=ttyS1,115200", "quiet", "rdinit=/init"]
         self.machine = subprocess.Popen(
-            ["qemu-system-aarch64", "-M", "raspi3b", "-display", "none", "-kernel", root / "kernel", "-dtb", root / "dtb"]
+            # Who is killed while it runs has no other way to end it.
+            ["setpriv", "--pdeathsig", "KILL", "qemu-system-aarch64", "-M", "raspi3b", "-display", "none", "-kernel", root / "kernel", "-dtb", root / "dtb"]
             + ["-initrd", self.folder / "initrd", "-append", " ".join(words), "-serial", "null", "-serial", "stdio", "-monitor", "none"]
             + ["-qmp", f"unix:{self.folder}/qmp,server=on,wait=off", "-no-reboot"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
