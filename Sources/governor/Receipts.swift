@@ -13,6 +13,8 @@ final class Receipts {
     private let market: MarketClient
     private let device: DeviceID
     private let log: Log
+    /// What could not be signed, or not be written; lost if the governor ends before it can.
+    private var unsigned: [(lease: LeaseID, statement: [UInt8])] = []
     private var isSending = false
 
     init(loop: EventLoop, layout: Layout, market: MarketClient, device: DeviceID, log: Log) {
@@ -25,27 +27,38 @@ final class Receipts {
 
     private func path(_ lease: LeaseID) -> String { layout.receiptsFolder + "/" + lease.text + ".json" }
 
-    /// Signs (`ssh-keygen -Y sign`) and keeps a receipt, and sends it.
+    /// Signs and keeps a receipt, and sends it.
     func keep(_ lease: LeaseID, finished: UnixTime?, _ report: EraseReport) {
-        let statement = ReceiptStatement(lease: lease, device: device, finished: finished, report: report).json.encoded()
-        do throws(SystemError) {
-            let command = Command(
-                ["ssh-keygen", "-q", "-Y", "sign", "-f", layout.deviceKeyPath, "-n", ReceiptStatement.namespace], input: statement)
-            let outcome = try run(command)
-            guard outcome.status == 0 else { throw SystemError(EIO, "ssh-keygen: " + outcome.reason) }
-            let receipt = Receipt(
-                lease: lease, statement: String(decoding: statement, as: UTF8.self),
-                signature: String(decoding: outcome.output, as: UTF8.self))
-            try Files.makeFolder(layout.receiptsFolder)
-            try Files.replace(path(lease), with: receipt.json.encoded(), mode: 0o600)
-        } catch {
-            trouble(lease, error.message)
-        }
+        unsigned.append((lease, ReceiptStatement(lease: lease, device: device, finished: finished, report: report).json.encoded()))
         send()
+    }
+
+    /// Puts what is not signed yet on the card; what fails is tried again before the next sending.
+    private func sign() {
+        let tried = unsigned
+        unsigned = []
+        for (lease, statement) in tried {
+            do throws(SystemError) { try sign(lease, statement) } catch {
+                unsigned.append((lease, statement))
+                trouble(lease, error.message)
+            }
+        }
+    }
+
+    /// `ssh-keygen -Y sign`, with the device's key.
+    private func sign(_ lease: LeaseID, _ statement: [UInt8]) throws(SystemError) {
+        let words = ["ssh-keygen", "-q", "-Y", "sign", "-f", layout.deviceKeyPath, "-n", ReceiptStatement.namespace]
+        let outcome = try run(Command(words, input: statement))
+        guard outcome.status == 0 else { throw SystemError(EIO, "ssh-keygen: " + outcome.reason) }
+        let receipt = Receipt(
+            lease: lease, statement: String(decoding: statement, as: UTF8.self), signature: String(decoding: outcome.output, as: UTF8.self))
+        try Files.makeFolder(layout.receiptsFolder)
+        try Files.replace(path(lease), with: receipt.json.encoded(), mode: 0o600)
     }
 
     /// Sends what is kept, one after another; what the market has, or will never take, is put aside.
     func send() {
+        sign()
         guard !isSending, let lease = waiting() else { return }
         guard let bytes = try? Files.read(path(lease), limit: Door.bodyLimit), let receipt = try? Receipt(try JSON.parse(bytes)) else {
             return setAside(lease, "it can't be read")
