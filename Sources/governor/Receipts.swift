@@ -59,6 +59,10 @@ final class Receipts {
     /// Sends what is kept, one after another; what the market has, or will never take, is put aside.
     func send() {
         sign()
+        sendNext()
+    }
+
+    private func sendNext() {
         guard !isSending, let lease = waiting() else { return }
         guard let bytes = try? Files.read(path(lease), limit: Door.bodyLimit), let receipt = try? Receipt(try JSON.parse(bytes)) else {
             return setAside(lease, "it can't be read")
@@ -85,7 +89,7 @@ final class Receipts {
     /// Sends the next, if this one went out of the way: where the card takes no more changes it would be sent over and over.
     private func goOn(after lease: LeaseID, _ result: Int32) {
         guard result == 0 else { return trouble(lease, SystemError.last(path(lease)).message) }
-        send()
+        sendNext()
     }
 
     private func waiting() -> LeaseID? {
