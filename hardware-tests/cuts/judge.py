@@ -185,9 +185,13 @@ class Judge:
             self.lease["wasEmpty"] = True
         marker = "sublet-marker-" + secrets.token_hex(16)
         host_key = renter.ask_host_key()
-        if not host_key or not renter.write(marker):
+        if not host_key:
             return False
-        self.lease.update(marker=marker, hostKey=host_key)
+        # It must stay, even if the power goes before anything is written.
+        self.expect(self.lease.setdefault("hostKey", host_key) == host_key, "the machine has another host key")
+        if not renter.write(marker):
+            return False
+        self.lease["marker"] = marker
         renter.start_counting()
         return True
 
