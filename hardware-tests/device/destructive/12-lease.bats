@@ -146,8 +146,9 @@ drop_network() {
     local address port
     far_ends | sort -u >"$BATS_TEST_TMPDIR/far-ends"
     [[ $(wc -l <"$BATS_TEST_TMPDIR/far-ends") -ge 2 ]] || fail "market and tunnel are not both known: $(cat "$BATS_TEST_TMPDIR/far-ends")"
-    if command -v nft >/dev/null && nft -f - 2>/dev/null <<<'table inet sublet-test { chain out { type filter hook output priority 0; } }'; then
+    if [[ $SUBLET_TEST_NFT == 1 ]]; then
         mend_network() { nft delete table inet sublet-test 2>/dev/null || true; }
+        nft -f - <<<'table inet sublet-test { chain out { type filter hook output priority 0; }; }'
         while read -r address port; do nft add rule inet sublet-test out ip daddr "$address" tcp dport "$port" drop; done <"$BATS_TEST_TMPDIR/far-ends"
     else
         mend_network() {
