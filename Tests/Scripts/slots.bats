@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The file by which GRUB and RAUC choose one of a card's two systems. That GRUB and RAUC do: hardware-tests/update.bats.
+# The file by which boot loader and RAUC choose one of a card's two systems. That they do: hardware-tests/update.bats.
 
 setup() {
     cd "$BATS_TEST_DIRNAME/../.." || return 1
@@ -8,7 +8,7 @@ setup() {
     file=$SUBLET_CARD/grub/grubenv
 }
 
-slots() { sh board/virtualbox-amd64/overlay/usr/lib/sublet/slots "$@"; }
+slots() { sh rootfs-overlay/usr/lib/sublet/slots "$@"; }
 
 @test "without a file it is as on a new card: A, and B may not start" {
     [[ $(slots get-primary) == A && $(slots get-state A) == good && $(slots get-state B) == bad ]]

@@ -4,8 +4,6 @@
 # The programs that make GRUB's images are the ones in the unpacked packages, for the host's may be of another release.
 
 grub_modules="part_msdos fat normal linux configfile search search_fs_uuid echo test regexp loadenv serial terminal reboot halt minicmd all_video"
-# How often a system is started that is not found good.
-most_tries=3
 
 grub_image() { # grub_image ROOT FORMAT FILE MODULE...
     root=$1 format=$2 file=$3
@@ -79,6 +77,6 @@ make_boot() { # make_boot ROOT
     write_grub_config >"$boot/grub/grub.cfg"
     cp "$boot/grub/grub.cfg" "$1/tmp/"
     chroot "$1" grub-script-check /tmp/grub.cfg || die 70 "GRUB does not understand its configuration"
-    SUBLET_CARD=$boot sh "$here/$board/overlay/usr/lib/sublet/slots" set-state A good
+    SUBLET_CARD=$boot sh "$here/../rootfs-overlay/usr/lib/sublet/slots" set-state A good
     cp "$1"/boot/vmlinuz-* "$kernel/vmlinuz"
 }

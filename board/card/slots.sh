@@ -8,6 +8,9 @@
 root_a=2 root_b=5 boot_a=6 boot_b=7
 # shellcheck disable=SC2034
 slot_mebibytes=384 kernel_mebibytes=64
+# How often a system is started that is not found good.
+# shellcheck disable=SC2034
+most_tries=3
 
 keys=${SUBLET_UPDATE:-$HOME/.sublet-update}
 

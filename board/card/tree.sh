@@ -101,6 +101,7 @@ add_ours() { # add_ours ROOT
             find . -type l -exec cp -P --parents '{}' "$1" \;
         )
     done
+    sed -i "s/^compatible=sublet-\$/&$board/" "$1/etc/rauc/system.conf"
     install -D -m 755 "$programs/governor" "$1/usr/sbin/governor"
     install -D -m 644 "$packed_base" "$1/usr/lib/sublet/base.tar.zst"
     # Where the governor looks for it, also by hand.

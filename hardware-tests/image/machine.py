@@ -98,18 +98,19 @@ class Machine:
         return words
 
     def pi_arm64(self, credential):
-        """QEMU does not run the Pi's firmware: what that would load from the FAT partition is taken from there, by its config.txt."""
+        """QEMU does not run the Pi's firmware: what that would load from the FAT partition, U-Boot and a device tree, is taken from there, by its
+        config.txt. The rest, from the script that chooses a system on, U-Boot finds on the card by itself."""
         boot = self.folder / "boot"
         boot.mkdir(exist_ok=True)
         run("mcopy", "-n", "-i", f"{self.card}@@{FAT}", *("::" + name for name in ("config.txt", "cmdline.txt")), boot)
         config = boot_config((boot / "config.txt").read_text(), "pi3")
-        kernel, initrd, tree = config["kernel"], config["initramfs"].removesuffix(" followkernel"), "bcm2837-rpi-3-b.dtb"
-        run("mcopy", "-n", "-i", f"{self.card}@@{FAT}", *("::" + name for name in (kernel, initrd, tree)), boot)
+        kernel, tree = config["kernel"], "bcm2837-rpi-3-b.dtb"
+        run("mcopy", "-n", "-i", f"{self.card}@@{FAT}", *("::" + name for name in (kernel, tree)), boot)
         # QEMU's chip takes the start of its watchdog for the end of its time, and starts anew at once.
         line = (boot / "cmdline.txt").read_text().strip() + " systemd.watchdog_sec=0 systemd.set_credential_binary=tmpfiles.extra:" + credential
         return [
-            "qemu-system-aarch64", "-M", "raspi3b", "-kernel", boot / kernel, "-initrd", boot / initrd, "-dtb", boot / tree,
-            "-append", line, "-drive", f"file={self.card},format=raw,if=sd,cache=unsafe", "-device", "usb-hub,id=hub,port=1",
+            "qemu-system-aarch64", "-M", "raspi3b", "-kernel", boot / kernel, "-dtb", boot / tree, "-append", line,
+            "-drive", f"file={self.card},format=raw,if=sd,cache=unsafe", "-device", "usb-hub,id=hub,port=1",
             "-netdev", "user,id=net" + self.forward, "-device", "usb-net,netdev=net,port=1.1", "-serial", "null", "-serial", "stdio",
         ]  # fmt: skip
 

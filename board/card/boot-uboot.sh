@@ -1,0 +1,82 @@
+# shellcheck shell=sh disable=SC2154 # the sourced files' variables are the caller's
+# U-Boot, between a Raspberry Pi's firmware and a kernel: it takes one of the card's two systems and counts, as GRUB does (boot-grub.sh). Sourced by
+# boot-raspi.sh, never run.
+#
+# The firmware's cmdline.txt and device tree (with the owner's words, the memory, the serial number) are at $fdt_addr and go on to the kernel; where the
+# FAT partition is the variables of U-Boot's `bootflow scan` say, which number the card differently from model to model.
+
+# Above what the 32-bit kernel unpacks itself to, room for the 64-bit one, and below the device tree (in QEMU it is at 128 MiB).
+kernel_address=1000000 initrd_address=6000000
+state_names="ORDER A_OK A_TRY A_NEW B_OK B_TRY B_NEW"
+
+# Each number is named, as in GRUB's, so that what else the file may say comes to the same.
+uboot_slot() { # uboot_slot SLOT ROOT KERNEL
+    cat <<SCRIPT
+        if test -z "\${slot}" -a "\${one}" = $1 -a "\${$1_OK}" = 1 -a "\${$1_TRY}" != $most_tries; then
+            setenv slot $1
+            setenv kernel $3
+            setenv words "root=PARTUUID=$disk_id-$(printf %02d "$2") rauc.slot=$1"
+            if test "\${$1_TRY}" = 0; then setenv $1_TRY 1; elif test "\${$1_TRY}" = 1; then setenv $1_TRY 2; else setenv $1_TRY $most_tries; fi
+        fi
+SCRIPT
+}
+
+# Numbers are U-Boot's, in hexadecimal. What it writes back is the file as usr/lib/sublet/slots has it, as long as before and in place, filled up with
+# zeros. Where no system is left that may be tried, all begin again.
+write_uboot_script() {
+    cat <<SCRIPT
+setenv card "\${devtype} \${devnum}"
+if load \${card}:\${distro_bootpart} $kernel_address grub/grubenv; then
+    env import -t $kernel_address \${filesize} $state_names
+fi
+test -n "\${ORDER}" || setenv ORDER "A B"
+test -n "\${A_OK}" || setenv A_OK 1
+test -n "\${B_OK}" || setenv B_OK 0
+for name in A_TRY A_NEW B_TRY B_NEW; do
+    env exists \${name} || setenv \${name} 0
+done
+for round in 1 2; do
+    for one in \${ORDER}; do
+$(uboot_slot A "$root_a" "$boot_a")
+$(uboot_slot B "$root_b" "$boot_b")
+    done
+    if test -z "\${slot}"; then
+        setenv A_TRY 0
+        setenv B_TRY 0
+    fi
+done
+env export -t -s 400 $kernel_address $state_names
+fatwrite \${card}:\${distro_bootpart} $kernel_address grub/grubenv 400
+if test "\${cpu}" = armv8; then
+    setenv kind arm64
+    setenv start booti
+else
+    setenv kind armmp
+    setenv start bootz
+fi
+echo "Sublet: system \${slot}, tried: A \${A_TRY}, B \${B_TRY}"
+fdt addr \${fdt_addr}
+fdt get value given /chosen bootargs
+setenv bootargs "\${given} \${words}"
+load \${card}:\${kernel} $kernel_address vmlinuz-\${kind}
+load \${card}:\${kernel} $initrd_address initrd-\${kind}
+\${start} $kernel_address $initrd_address:\${filesize} \${fdt_addr}
+# Only where something is missing.
+sleep 2
+reset
+SCRIPT
+}
+
+# The U-Boots that config.txt names, by the kernels that they start, and the script.
+put_uboot() { # put_uboot ROOT
+    for name in arm64 2; do
+        file=$1/usr/lib/u-boot/rpi_$name/u-boot.bin
+        [ ! -e "$file" ] || cp "$file" "$boot/u-boot-$(echo "$name" | sed 's/^2$/armmp/').bin"
+    done
+    sed -n 's/^kernel=//p' "$boot/config.txt" | while read -r name; do
+        [ -e "$boot/$name" ] || die 70 "config.txt names $name, and no package of FIRMWARE has brought it"
+    done
+    write_uboot_script >"$work/boot.txt"
+    mkimage -A arm -T script -C none -n Sublet -d "$work/boot.txt" "$boot/boot.scr" >"$work/log" ||
+        die 70 "mkimage could not pack U-Boot's script: $(cat "$work/log")"
+}
