@@ -1,21 +1,23 @@
 #!/usr/bin/env bats
-# Updates of a device, from a card's file, with real bundles, GRUB and RAUC. As root; half an hour and more. Wants the card of board/image and the
-# bundle of board/bundle for virtualbox-amd64.
+# Updates of a device, from a card's file, with real bundles, boot loader and RAUC. As root; half an hour and more for each board, hours for a Pi.
+# SUBLET_BOARDS says which boards (virtualbox-amd64); wants their cards of board/image.
 
 load in-rig
 
 setup_file() {
     needs qemu-system-x86_64 rauc mksquashfs unsquashfs mcopy sshpass
-    export SUBLET_BOARDS=virtualbox-amd64
+    local board
     lay_out_cards
     needs_cards
-    "$PROJECT/board/bundle" virtualbox-amd64 >/dev/null
+    for board in $SUBLET_BOARDS; do "$PROJECT/board/bundle" "$board" >/dev/null; done
 }
 
 updates() { # updates OPTION...
-    local card
-    card=$(card_of virtualbox-amd64)
-    goes_well update-rig "$card" "${card%.img.xz}.raucb" "$@"
+    local board card
+    for board in $SUBLET_BOARDS; do
+        card=$(card_of "$board")
+        goes_well update-rig "$card" "${card%.img.xz}.raucb" "$@"
+    done
 }
 
 @test "a foreign key is refused; a power cut leaves the former system; a good update starts; bad ones fall back" {
