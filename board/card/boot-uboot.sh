@@ -47,6 +47,7 @@ $(uboot_slot B "$root_b" "$boot_b")
 done
 env export -t -s 400 $kernel_address $state_names
 fatwrite \${card}:\${distro_bootpart} $kernel_address grub/grubenv 400
+env default cpu
 if test "\${cpu}" = armv8; then
     setenv kind arm64
     setenv start booti
@@ -67,6 +68,34 @@ reset
 SCRIPT
 }
 
+# Settings instead of U-Boot's own, which it reads from the card that it calls mmc 0 (a Pi 2's and 3's; where the card has another number its own hold):
+# nobody can stop it, by a key or by noise on the serial line; it looks for no other system, and lets USB alone, where the drive of a lease hangs.
+write_uboot_settings() {
+    cat <<SETTINGS
+bootcmd=load mmc 0:1 $initrd_address boot.scr && source $initrd_address; bootflow scan; reset
+bootdelay=-2
+devnum=0
+devtype=mmc
+distro_bootpart=1
+fdt_high=ffffffffffffffff
+initrd_high=ffffffffffffffff
+loadaddr=0x1000000
+stderr=serial,vidconsole
+stdin=serial
+stdout=serial,vidconsole
+SETTINGS
+}
+
+# Makes boot.scr and uboot.env.
+pack_uboot_script() {
+    write_uboot_script >"$work/boot.txt"
+    mkimage -A arm -T script -C none -n Sublet -d "$work/boot.txt" "$boot/boot.scr" >"$work/log" ||
+        die 70 "mkimage could not pack U-Boot's script: $(cat "$work/log")"
+    write_uboot_settings | mkenvimage -s 0x4000 -o "$boot/uboot.env" - ||
+        die 70 "mkenvimage could not pack U-Boot's settings"
+    chmod 644 "$boot/uboot.env"
+}
+
 # The U-Boots that config.txt names, by the kernels that they start, and the script.
 put_uboot() { # put_uboot ROOT
     for name in arm64 2; do
@@ -76,7 +105,5 @@ put_uboot() { # put_uboot ROOT
     sed -n 's/^kernel=//p' "$boot/config.txt" | while read -r name; do
         [ -e "$boot/$name" ] || die 70 "config.txt names $name, and no package of FIRMWARE has brought it"
     done
-    write_uboot_script >"$work/boot.txt"
-    mkimage -A arm -T script -C none -n Sublet -d "$work/boot.txt" "$boot/boot.scr" >"$work/log" ||
-        die 70 "mkimage could not pack U-Boot's script: $(cat "$work/log")"
+    pack_uboot_script
 }
