@@ -55,6 +55,19 @@ left() { (cd "$root" && find . -type f ! -name 'modules.*' -printf '%f\n' | sort
     [[ $status == 70 && $output == *"card/needed names: usr/bin/wanted" ]]
 }
 
+@test "a driver may be needed of one kernel alone" {
+    mkdir -p "$root/usr/lib/modules/6.1.0-arm64"
+    kernel_versions="6.1.0 6.1.0-arm64"
+    echo kernel/drivers/lead.ko >"$root/usr/lib/modules/6.1.0-arm64/modules.builtin"
+    : >"$root/usr/lib/modules/6.1.0-arm64/modules.dep"
+    depmod
+    echo 'lead@arm64 raspi it leads' >"$card/needed"
+    check_needed "$root"
+    echo 'other@arm64 raspi not there' >"$card/needed"
+    run check_needed "$root"
+    [[ $status == 70 && $output == *"card/needed names: other (6.1.0-arm64)" ]]
+}
+
 @test "each line of both tables says what, on which cards and why, and none stands twice" {
     local table
     for table in left-out needed; do

@@ -149,7 +149,13 @@ check_needed() { # check_needed ROOT
     meant "$card/needed" | while read -r name; do
         case $name in
             */*) [ -e "$1/$name" ] || echo "$name" ;;
-            *) for version in $kernel_versions; do has_driver "$1/usr/lib/modules/$version" "$name" || echo "$name ($version)"; done ;;
+            *)
+                for version in $kernel_versions; do
+                    # Behind @ which kernel it is of, where a card has two.
+                    case $name in *@*) [ "${version##*-}" = "${name#*@}" ] || continue ;; esac
+                    has_driver "$1/usr/lib/modules/$version" "${name%@*}" || echo "${name%@*} ($version)"
+                done
+                ;;
         esac
     done >"$work/missing"
     [ ! -s "$work/missing" ] || die 70 "the card lacks what card/needed names: $(paste -s -d ' ' "$work/missing")"
