@@ -58,10 +58,10 @@ left() { (cd "$root" && find . -type f ! -name 'modules.*' -printf '%f\n' | sort
 @test "a driver may be needed of one kernel alone" {
     mkdir -p "$root/usr/lib/modules/6.1.0-arm64"
     kernel_versions="6.1.0 6.1.0-arm64"
-    echo kernel/drivers/lead.ko >"$root/usr/lib/modules/6.1.0-arm64/modules.builtin"
+    echo kernel/drivers/lone.ko >"$root/usr/lib/modules/6.1.0-arm64/modules.builtin"
     : >"$root/usr/lib/modules/6.1.0-arm64/modules.dep"
     depmod
-    echo 'lead@arm64 raspi it leads' >"$card/needed"
+    echo 'lone@arm64 raspi the other kernel has not got it' >"$card/needed"
     check_needed "$root"
     echo 'other@arm64 raspi not there' >"$card/needed"
     run check_needed "$root"
