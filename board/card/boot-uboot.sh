@@ -59,9 +59,11 @@ echo "Sublet: system \${slot}, tried: A \${A_TRY}, B \${B_TRY}"
 fdt addr \${fdt_addr}
 fdt get value given /chosen bootargs
 setenv bootargs "\${given} \${words}"
-load \${card}:\${kernel} $kernel_address vmlinuz-\${kind}
-load \${card}:\${kernel} $initrd_address initrd-\${kind}
-\${start} $kernel_address $initrd_address:\${filesize} \${fdt_addr}
+if load \${card}:\${kernel} $kernel_address vmlinuz-\${kind}; then
+    if load \${card}:\${kernel} $initrd_address initrd-\${kind}; then
+        \${start} $kernel_address $initrd_address:\${filesize} \${fdt_addr}
+    fi
+fi
 # Only where something is missing.
 sleep 2
 reset
