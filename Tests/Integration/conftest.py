@@ -23,8 +23,7 @@ def pytest_configure(config):
 @pytest.fixture(scope="session")
 def base():
     """The renter's base image; made once, then cached."""
-    architecture = world.run("dpkg", "--print-architecture").stdout.strip()
-    return world.run(world.ROOT / "board" / "base-image", architecture).stdout.strip()
+    return world.base_image()
 
 
 @pytest.fixture(scope="module")

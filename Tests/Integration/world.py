@@ -45,6 +45,14 @@ def run(*words, check=True, **options):
     return done
 
 
+def base_image():
+    """The renter's machine for this processor, a tar; made if it is not in the cache yet, which takes minutes and is told on standard error."""
+    made = subprocess.run([ROOT / "board/base-image", run("dpkg", "--print-architecture").stdout.strip()], stdout=subprocess.PIPE, text=True)
+    if made.returncode != 0:
+        raise Trouble(f"board/base-image: status {made.returncode}")
+    return made.stdout.strip()
+
+
 class Workspace:
     """A folder in RAM or on disk that only root can enter, for one world; sshd refuses to run helpers from /tmp, so it lies in /run."""
 

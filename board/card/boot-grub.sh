@@ -65,18 +65,14 @@ initrd_name() { echo initrd; }
 # Needs the packages as they were unpacked; fills $boot and $kernel, and makes $work/mbr (what lies before the first partition).
 make_boot() { # make_boot ROOT
     ensure_runnable "$ARCH"
-    kernel=$work/kernel
-    mkdir "$kernel"
     # shellcheck disable=SC2016 # GRUB's variable
     printf 'search --fs-uuid --set=root %s\nset prefix=($root)/grub\nconfigfile /grub/grub.cfg\n' "$volume_id" >"$1/tmp/start.cfg"
     grub_image "$1" i386-pc core.img biosdisk
     grub_image "$1" x86_64-efi boot.efi
     { head -c 440 "$1/usr/lib/grub/i386-pc/boot.img" && head -c 72 /dev/zero && cat "$1/tmp/core.img"; } >"$work/mbr"
     install -D "$1/tmp/boot.efi" "$boot/EFI/BOOT/BOOTX64.EFI"
-    mkdir -p "$boot/grub"
     write_grub_config >"$boot/grub/grub.cfg"
     cp "$boot/grub/grub.cfg" "$1/tmp/"
     chroot "$1" grub-script-check /tmp/grub.cfg || die 70 "GRUB does not understand its configuration"
-    SUBLET_CARD=$boot sh "$here/../rootfs-overlay/usr/lib/sublet/slots" set-state A good
     cp "$1"/boot/vmlinuz-* "$kernel/vmlinuz"
 }

@@ -17,8 +17,6 @@ initrd_name() { echo "initrd-${1##*-}"; }
 
 # Fills $boot and $kernel.
 make_boot() { # make_boot ROOT
-    kernel=$work/kernel
-    mkdir "$kernel"
     # start.elf and start4.elf, and what a Pi takes instead where config.txt says gpu_mem=16 (_cd). Not those for cameras (x) and debugging (db).
     cp "$1"/usr/lib/raspi-firmware/bootcode.bin "$boot/"
     for name in '' 4 _cd 4cd; do
@@ -31,6 +29,4 @@ make_boot() { # make_boot ROOT
     cp "$here/$board/config.txt" "$boot/"
     printf '%s %s\n' "$(kernel_words)" "$(paste -s -d ' ' "$here/$board/cmdline.txt")" >"$boot/cmdline.txt"
     put_uboot "$1"
-    mkdir "$boot/grub"
-    SUBLET_CARD=$boot sh "$here/../rootfs-overlay/usr/lib/sublet/slots" set-state A good
 }

@@ -100,9 +100,9 @@ pack_uboot_script() {
 
 # The U-Boots that config.txt names, by the kernels that they start, and the script.
 put_uboot() { # put_uboot ROOT
-    for name in arm64 2; do
-        file=$1/usr/lib/u-boot/rpi_$name/u-boot.bin
-        [ ! -e "$file" ] || cp "$file" "$boot/u-boot-$(echo "$name" | sed 's/^2$/armmp/').bin"
+    for name in arm64:arm64 2:armmp; do
+        file=$1/usr/lib/u-boot/rpi_${name%:*}/u-boot.bin
+        [ ! -e "$file" ] || cp "$file" "$boot/u-boot-${name#*:}.bin"
     done
     sed -n 's/^kernel=//p' "$boot/config.txt" | while read -r name; do
         [ -e "$boot/$name" ] || die 70 "config.txt names $name, and no package of FIRMWARE has brought it"

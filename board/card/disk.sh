@@ -37,7 +37,6 @@ put() { dd if="$1" of="$2" bs=1M seek="$3" conv=notrunc status=none; }
 
 # The second system's partitions are an extended one's, before the data; each of them begins a mebibyte behind what describes it.
 second_system() {
-    [ -n "$kernel_at" ] || return 0
     cat <<TABLE
 start=$((data_at - extended_mebibytes))MiB, size=${extended_mebibytes}MiB, type=f
 start=$((data_at - extended_mebibytes + 1))MiB, size=${root_mebibytes}MiB, type=83
@@ -46,26 +45,22 @@ start=$((kernel_at + kernel_mebibytes + 1))MiB, size=${kernel_mebibytes}MiB, typ
 TABLE
 }
 
-# Where the parts lie, in mebibytes; with a kernel there are two systems.
-place_parts() { # place_parts ROOT [KERNEL]
-    root_at=$((1 + boot_mebibytes))
+# Where the parts lie, in mebibytes.
+place_parts() { # place_parts ROOT
     root_mebibytes=$(mebibytes_of "$1")
-    kernel_at=
-    data_at=$((root_at + root_mebibytes))
-    if [ -n "${2-}" ]; then
-        [ "$root_mebibytes" -le "$slot_mebibytes" ] || die 70 "the root has $root_mebibytes MiB, and a slot $slot_mebibytes"
-        root_mebibytes=$slot_mebibytes
-        extended_mebibytes=$((slot_mebibytes + 2 * kernel_mebibytes + 3))
-        data_at=$((root_at + slot_mebibytes + extended_mebibytes))
-        kernel_at=$((data_at - 2 * kernel_mebibytes - 1))
-    fi
+    [ "$root_mebibytes" -le "$slot_mebibytes" ] || die 70 "the root has $root_mebibytes MiB, and a slot $slot_mebibytes"
+    root_mebibytes=$slot_mebibytes
+    root_at=$((1 + boot_mebibytes))
+    extended_mebibytes=$((slot_mebibytes + 2 * kernel_mebibytes + 3))
+    data_at=$((root_at + slot_mebibytes + extended_mebibytes))
+    kernel_at=$((data_at - 2 * kernel_mebibytes - 1))
 }
 
-make_disk() { # make_disk BOOT ROOT DATA FILE [KERNEL]
-    place_parts "$2" "${5-}"
-    truncate -s "$((data_at + data_mebibytes))M" "$4"
-    [ ! -e "$work/mbr" ] || dd if="$work/mbr" of="$4" conv=notrunc status=none
-    sfdisk -q "$4" <<TABLE
+make_disk() { # make_disk BOOT ROOT DATA KERNEL FILE
+    place_parts "$2"
+    truncate -s "$((data_at + data_mebibytes))M" "$5"
+    [ ! -e "$work/mbr" ] || dd if="$work/mbr" of="$5" conv=notrunc status=none
+    sfdisk -q "$5" <<TABLE
 label: dos
 label-id: 0x$disk_id
 start=1MiB, size=${boot_mebibytes}MiB, type=c, bootable
@@ -73,8 +68,8 @@ start=${root_at}MiB, size=${root_mebibytes}MiB, type=83
 start=${data_at}MiB, size=${data_mebibytes}MiB, type=83
 $(second_system)
 TABLE
-    put "$1" "$4" 1
-    put "$2" "$4" "$root_at"
-    put "$3" "$4" "$data_at"
-    [ -z "$kernel_at" ] || put "$5" "$4" "$kernel_at"
+    put "$1" "$5" 1
+    put "$2" "$5" "$root_at"
+    put "$3" "$5" "$data_at"
+    put "$4" "$5" "$kernel_at"
 }
