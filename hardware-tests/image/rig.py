@@ -55,7 +55,7 @@ class Rig:
 
     def with_more(self, config):
         """What this rig wants of the device, beside what the market told its owner."""
-        if is_pi(self.words.board):
+        if is_pi(self.words.board) and not self.words.virt:
             config["lamp"] = {"gpio": {"line": self.words.lamp}}
         if self.words.checks:
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.key)
@@ -108,12 +108,14 @@ class Rig:
         self.tell(self.machine.hears(pattern, seconds, count), text)
 
     def lamp_shows(self, pattern):
+        if self.words.virt:
+            return
         self.machine.shows(pattern)
         self.tell(self.machine.age(), f"seen from outside: the lamp shows {pattern}")
 
     def power_on(self, before=()):
         forward = f",hostfwd=tcp:127.0.0.1:{self.door}-:22" if self.words.checks else ""
-        self.machine = Machine(self.space.folder, self.card, self.words.board, self.credential(), self.words.uefi, forward, before)
+        self.machine = Machine(self.space.folder, self.card, self.words.board, self.credential(), self.words.uefi, forward, before, virt=self.words.virt)
 
     def boot(self):
         self.power_on()
@@ -230,7 +232,7 @@ def parser_of(text):
     parser.add_argument("--board")
     parser.add_argument("--card", type=int, default=4, metavar="GIB")
     parser.add_argument("--keep", type=pathlib.Path, metavar="FOLDER", help="keep the card and the console's log there")
-    parser.set_defaults(uefi=False, checks=False, lamp=LAMP)
+    parser.set_defaults(uefi=False, virt=False, checks=False, lamp=LAMP)
     return parser
 
 
