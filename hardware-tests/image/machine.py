@@ -1,5 +1,6 @@
 """The device: QEMU, started from a card as it would be flashed."""
 
+import base64
 import contextlib
 import os
 import pathlib
@@ -20,6 +21,7 @@ from world import Trouble, run, wait_for  # noqa: E402
 FAT = 1 << 20
 # Where the lamp is on a Pi: pin 11 of its header.
 LAMP = 17
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 UEFI = "/usr/share/OVMF/OVMF_%s_4M.fd"
 
 
@@ -43,12 +45,14 @@ def boot_config(text, model):
 class Machine:
     """The device: QEMU, started from a card, heard on its serial console."""
 
-    def __init__(self, folder, card, board, credential, uefi=False, forward="", before=(), more=(), virt=False):
-        """`forward` is what QEMU's user network lets in, as an option of -netdev; `before` are words before QEMU's own, `more` those behind."""
+    def __init__(self, folder, card, board, certificate, uefi=False, forward="", before=(), more=(), virt=False):
+        """`forward` is what QEMU's user network lets in, as an option of -netdev; `before` are words before QEMU's own, `more` those behind. The device
+        believes `certificate`."""
         self.folder, self.card, self.board, self.uefi, self.forward, self.is_virt = folder, card, board, uefi, forward, virt
         self.lines = []
         self.console = folder / "console.log"
-        words = self.virt(credential) if virt else getattr(self, board.replace("-", "_"))(credential)
+        self.authority = pathlib.Path(certificate).read_text()
+        words = self.virt() if virt else getattr(self, board.replace("-", "_"))()
         self.began = time.monotonic()
         self.process = subprocess.Popen(
             ["nice", "-n", "10", *map(str, [*before, *words, *more]), "-display", "none", "-monitor", "none", "-qmp", f"unix:{self.qmp},server=on,wait=off"],
@@ -68,6 +72,11 @@ class Machine:
     def has_lines(self):
         return is_pi(self.board) and not self.is_virt
 
+    def credential(self):
+        """For systemd-tmpfiles: adds our authority to those of the root, in RAM."""
+        text = base64.b64encode(self.authority.encode()).decode()
+        return base64.b64encode(f"w+~ {AUTHORITIES} - - - - {text}\n".encode()).decode()
+
     def firmware(self):
         """Words for UEFI, whose variables are a file of this run's own; none for BIOS."""
         if not self.uefi:
@@ -76,14 +85,14 @@ class Machine:
         drive = "if=pflash,format=raw,file="
         return ["-drive", f"{drive}{UEFI % 'CODE'},readonly=on", "-drive", drive + str(variables)]
 
-    def virtualbox_amd64(self, credential):
+    def virtualbox_amd64(self):
         """As VirtualBox does it: a SATA disk, an Intel network card, BIOS or UEFI."""
         return [
             "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "Nehalem", "-smp", "2", "-m", "1024", "-nodefaults",
             *self.disks(),
             "-nic", "user,id=net,model=e1000" + self.forward, "-device", "qemu-xhci,id=usb,p2=8,p3=8", "-device", "virtio-rng-pci", "-serial", "stdio",
             "-vnc", f"unix:{self.vnc}",
-            "-smbios", f"type=11,value=io.systemd.credential.binary:tmpfiles.extra={credential}", *self.firmware(),
+            "-smbios", f"type=11,value=io.systemd.credential.binary:tmpfiles.extra={self.credential()}", *self.firmware(),
         ]  # fmt: skip
 
     def disks(self):
@@ -97,7 +106,7 @@ class Machine:
             words += ["-device", f"ide-{kind},drive={name},bus=ide.{number}"]
         return words
 
-    def pi_arm64(self, credential):
+    def pi_arm64(self):
         """QEMU does not run the Pi's firmware: what that would load from the FAT partition, U-Boot and a device tree, is taken from there, by its
         config.txt. The rest, from the script that chooses a system on, U-Boot finds on the card by itself."""
         boot = self.folder / "boot"
@@ -107,7 +116,7 @@ class Machine:
         kernel, tree = config["kernel"], "bcm2837-rpi-3-b.dtb"
         run("mcopy", "-n", "-i", f"{self.card}@@{FAT}", *("::" + name for name in (kernel, tree)), boot)
         # QEMU's chip takes the start of its watchdog for the end of its time, and starts anew at once.
-        line = (boot / "cmdline.txt").read_text().strip() + " systemd.watchdog_sec=0 systemd.set_credential_binary=tmpfiles.extra:" + credential
+        line = (boot / "cmdline.txt").read_text().strip() + " systemd.watchdog_sec=0 systemd.set_credential_binary=tmpfiles.extra:" + self.credential()
         return [
             "qemu-system-aarch64", "-M", "raspi3b", "-kernel", boot / kernel, "-dtb", boot / tree, "-append", line,
             "-drive", f"file={self.card},format=raw,if=sd,cache=unsafe", "-device", "usb-hub,id=hub,port=1",
@@ -117,7 +126,7 @@ class Machine:
     # The programs are 32-bit, the kernel for a Pi 3 is not.
     pi_armhf = pi_arm64
 
-    def virt(self, credential):
+    def virt(self):
         """The kernel for a Pi 2, which is 32-bit: QEMU's raspi2b does not carry it, so this is QEMU's own board, whose SD card and USB are on PCI. No
         U-Boot: kernel, initrd and words are taken from the card."""
         boot = self.folder / "boot"
@@ -127,7 +136,8 @@ class Machine:
         run("mcopy", "-n", "-i", f"{self.card}@@{FAT}", "::cmdline.txt", boot)
         # The last console is systemd's, and this board has one serial line.
         line = (boot / "cmdline.txt").read_text().strip() + " console=ttyAMA0,115200 root=PARTUUID=5b1e7000-02 rauc.slot=A"
-        line += " systemd.set_credential_binary=tmpfiles.extra:" + credential
+        # A 32-bit ARM kernel takes 1023 bytes: too few for the certificate as it is packed for the others.
+        line += f' systemd.set_credential=tmpfiles.extra:"w+ {AUTHORITIES} - - - - {self.authority.encode("unicode_escape").decode()}"'
         return [
             "qemu-system-arm", "-M", "virt,highmem=off", "-cpu", "cortex-a7", "-smp", "2", "-m", "1024", "-nodefaults",
             "-kernel", boot / "vmlinuz-armmp", "-initrd", boot / "initrd-armmp", "-append", line,

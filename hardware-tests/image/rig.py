@@ -1,7 +1,6 @@
 """What a rig that boots a card does: a market on this host, a card from its file, the device's life up to a lease."""
 
 import argparse
-import base64
 import contextlib
 import json
 import os
@@ -95,11 +94,6 @@ class Rig:
         run("genisoimage", "-quiet", "-J", "-r", "-V", "SEED", "-o", folder / "seed.iso", told)
         self.card = folder / "system.qcow2"
 
-    def credential(self):
-        """For systemd-tmpfiles: adds our authority to those of the root, in RAM."""
-        text = base64.b64encode(self.front.certificate.read_bytes()).decode()
-        return base64.b64encode(f"w+~ /etc/ssl/certs/ca-certificates.crt - - - - {text}\n".encode()).decode()
-
     def tell(self, moment, text):
         self.told.append(f"{moment:7.1f} s  {text}\n")
         print(self.told[-1], end="", flush=True)
@@ -115,7 +109,7 @@ class Rig:
 
     def power_on(self, before=()):
         forward = f",hostfwd=tcp:127.0.0.1:{self.door}-:22" if self.words.checks else ""
-        self.machine = Machine(self.space.folder, self.card, self.words.board, self.credential(), self.words.uefi, forward, before, virt=self.words.virt)
+        self.machine = Machine(self.space.folder, self.card, self.words.board, self.front.certificate, self.words.uefi, forward, before, virt=self.words.virt)
 
     def boot(self):
         self.power_on()
@@ -248,8 +242,12 @@ def conduct(rig):
     if os.geteuid() != 0:
         print(f"{pathlib.Path(sys.argv[0]).name}: must run as root", file=sys.stderr)
         return 77
-    # Told to end, it leaves nothing.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Told to end, it leaves nothing; told twice, it still does.
+    def told(*_):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(143)
+
+    signal.signal(signal.SIGTERM, told)
     try:
         rig.go()
     except (Trouble, OSError, subprocess.SubprocessError) as reason:

@@ -10,7 +10,7 @@ load ../device
     make_own "{\"path\": \"$file\", \"sizeMiB\": 1024}"
     own storage prepare --yes >/dev/null
     wanted=$(wanted_cipher)
-    say "$(header_cipher "$file"), for $(grep -E -m1 '^(model name|Model)' /proc/cpuinfo | cut -d: -f2-)"
+    say "$(header_cipher "$file"), for $(lscpu | sed -n 's/^Model name: *//p')"
     [[ $(header_cipher "$file") == "$wanted" ]] || fail "expected $wanted, found $(header_cipher "$file")"
     dmsetup table subtest0-lease | grep -qw "$wanted" || fail "the kernel's mapping is another: $(dmsetup table subtest0-lease)"
     own storage close
