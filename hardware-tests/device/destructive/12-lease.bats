@@ -74,17 +74,19 @@ machine_group() {
 
 @test "the memory limit bites in the renter's machine: a hog is killed, the machine and the device go on" {
     needs_lease
-    local group limit before after
+    local group limit before
     group=$(machine_group)
     [[ -n $group ]] || fail "no control group of the renter's machine is found"
     limit=$(<"$group/memory.max")
     [[ $limit =~ ^[0-9]+$ ]] || fail "its memory has no limit"
     [[ -z $(config .limits.memoryMiB) || $limit == $(($(config .limits.memoryMiB) << 20)) ]] || fail "the limit is $limit bytes"
-    before=$(awk '$1 == "oom_kill" { print $2 }' "$group/memory.events")
+    killed() { awk '$1 == "oom_kill" { print $2 }' "$group/memory.events"; }
+    before=$(killed)
+    # On a slow device it goes on when the renter's patience is at its end.
     renter "head -c $((limit + (64 << 20))) /dev/zero | tail -c $((limit + (64 << 20))) >/dev/null" </dev/null || true
-    after=$(awk '$1 == "oom_kill" { print $2 }' "$group/memory.events")
-    say "limit $((limit >> 20)) MiB; the kernel killed $((after - before))"
-    ((after > before)) || fail "nothing was killed"
+    more_killed() { (($(killed) > before)); }
+    wait_for 300 "the kernel to kill it" more_killed
+    say "limit $((limit >> 20)) MiB; the kernel killed $(($(killed) - before))"
     must_go_on
 }
 
@@ -101,7 +103,7 @@ machine_group() {
     wait_for 300 "the lease" state_is leased
     before=$(wc -l <"$BATS_TEST_TMPDIR/ticks")
     more_ticks() { (($(wc -l <"$BATS_TEST_TMPDIR/ticks") > before + 4)); }
-    wait_for 30 "the session to go on" more_ticks
+    wait_for 120 "the session to go on" more_ticks
     mend_session
     wait "$session" || true
     must_go_on
