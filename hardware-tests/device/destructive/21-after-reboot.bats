@@ -3,7 +3,7 @@
 
 load ../lease
 
-setup_file() {
+file_needs() {
     needs_market
     [[ $(boot_id) != "$(<"$NOTES/boot-id")" ]] || skip "the device was not rebooted since: systemctl reboot, then the same words again"
 }

@@ -3,7 +3,7 @@
 
 load ../lease
 
-setup_file() {
+file_needs() {
     needs_market
     [[ $(boot_id) != "$(<"$NOTES/boot-id")" ]] || skip "the power was not cut since: pull the plug, put it back, then the same words again"
 }

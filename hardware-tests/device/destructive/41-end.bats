@@ -3,7 +3,7 @@
 
 load ../lease
 
-setup_file() {
+file_needs() {
     needs_market
     needs_lease
 }
