@@ -201,12 +201,13 @@ has_hand() { [[ -n $SUBLET_TEST_HAND || $SUBLET_TEST_ASK == 1 ]]; }
 
 # --- The machine before and after
 
-# Mounts (but those of the governor's drive, which come and go with the lease), loops, mappings, links, nft tables, whether a governor runs, and
-# what we left running. All of it by bash itself where that can be: it is looked at twice a test, and a program start may take long.
+# Mounts (but those of the governor's drive, which come and go with the lease, and of systemd's credentials, which do so with its units), loops,
+# mappings, links, nft tables, whether a governor runs, and what we left running. All of it by bash itself where that can be: it is looked at
+# twice a test, and a program start may take long.
 snapshot() {
     local point file words
     while read -r _ _ _ _ point _; do
-        [[ $point == "$SUBLET_RUN"/* ]] || echo "mount $point"
+        [[ $point == "$SUBLET_RUN"/* || $point == /run/credentials/* ]] || echo "mount $point"
     done </proc/self/mountinfo
     for file in /sys/block/loop*/loop/backing_file; do
         { read -r words <"$file"; } 2>/dev/null || continue
