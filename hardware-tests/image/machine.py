@@ -106,15 +106,20 @@ class Machine:
             words += ["-device", f"ide-{kind},drive={name},bus=ide.{number}"]
         return words
 
+    def take(self, *names, start=FAT):
+        """Files of a FAT partition of the card, which begins at byte `start`: the folder that they are in now."""
+        boot = self.folder / "boot"
+        boot.mkdir(exist_ok=True)
+        run("mcopy", "-n", "-i", f"{self.card}@@{start}", *("::" + name for name in names), boot)
+        return boot
+
     def pi_arm64(self):
         """QEMU does not run the Pi's firmware: what that would load from the FAT partition, U-Boot and a device tree, is taken from there, by its
         config.txt. The rest, from the script that chooses a system on, U-Boot finds on the card by itself."""
-        boot = self.folder / "boot"
-        boot.mkdir(exist_ok=True)
-        run("mcopy", "-n", "-i", f"{self.card}@@{FAT}", *("::" + name for name in ("config.txt", "cmdline.txt")), boot)
+        boot = self.take("config.txt", "cmdline.txt")
         config = boot_config((boot / "config.txt").read_text(), "pi3")
         kernel, tree = config["kernel"], "bcm2837-rpi-3-b.dtb"
-        run("mcopy", "-n", "-i", f"{self.card}@@{FAT}", *("::" + name for name in (kernel, tree)), boot)
+        self.take(kernel, tree)
         # QEMU's chip takes the start of its watchdog for the end of its time, and starts anew at once.
         line = (boot / "cmdline.txt").read_text().strip() + " systemd.watchdog_sec=0 systemd.set_credential_binary=tmpfiles.extra:" + self.credential()
         return [
@@ -129,11 +134,9 @@ class Machine:
     def virt(self):
         """The kernel for a Pi 2, which is 32-bit: QEMU's raspi2b does not carry it, so this is QEMU's own board, whose SD card and USB are on PCI. No
         U-Boot: kernel, initrd and words are taken from the card."""
-        boot = self.folder / "boot"
-        boot.mkdir(exist_ok=True)
         kernel_a = int(run("partx", "-g", "-o", "START", "--nr", "6", self.card).stdout) << 9
-        run("mcopy", "-n", "-i", f"{self.card}@@{kernel_a}", "::vmlinuz-armmp", "::initrd-armmp", boot)
-        run("mcopy", "-n", "-i", f"{self.card}@@{FAT}", "::cmdline.txt", boot)
+        self.take("vmlinuz-armmp", "initrd-armmp", start=kernel_a)
+        boot = self.take("cmdline.txt")
         # The last console is systemd's, and this board has one serial line.
         line = (boot / "cmdline.txt").read_text().strip() + " console=ttyAMA0,115200 root=PARTUUID=5b1e7000-02 rauc.slot=A"
         # A 32-bit ARM kernel takes 1023 bytes: too few for the certificate as it is packed for the others.

@@ -25,11 +25,8 @@ teardown_file() {
     [[ ! -s $BATS_FILE_TMPDIR/lease || -z $SUBLET_TEST_MARKET ]] || market end "$(row .name)" >/dev/null || true
 }
 
-file_needs() { [[ ! -e $BATS_FILE_TMPDIR/skip ]] || skip "$(<"$BATS_FILE_TMPDIR/skip")"; }
-
-setup() {
-    snapshot >"$BATS_TEST_TMPDIR/before"
-    file_needs
+file_needs() {
+    [[ ! -e $BATS_FILE_TMPDIR/skip ]] || skip "$(<"$BATS_FILE_TMPDIR/skip")"
     OWN=$OWN_FOLDER
     drive=$(own storage list --json | jq -r --arg id "$SUBLET_TEST_DRIVE" '.[] | select(.identity == $id) | .path')
     [[ -b $drive ]] || fail "the drive $SUBLET_TEST_DRIVE is not there"
