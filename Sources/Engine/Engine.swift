@@ -8,7 +8,7 @@ import Protocol
 public enum EngineNews: Equatable, Sendable {
     /// dockerd answers.
     case engineUp
-    /// dockerd ended, does not start or does not answer; another try follows by itself. A container that runs goes on without it.
+    /// dockerd or its containerd ended, does not start or does not answer; another try follows by itself. A container that runs goes on without them.
     case engineDown(String)
     /// The renter's container runs.
     case containerUp
@@ -20,17 +20,18 @@ public enum EngineNews: Equatable, Sendable {
     case importing(Int64, Int64)
 }
 
-/// The private dockerd and the renter's container, brought up rung by rung; each rung is climbed only where it is missing, so the same
+/// The private dockerd with its containerd, and the renter's container, brought up rung by rung; each rung is climbed only where it is missing, so the same
 /// climb starts a lease, goes on after a reboot, adopts what a killed governor left, and mends what broke.
 ///
-///     daemon ──▶ ping ──▶ image ──▶ container ──▶ synced ──▶ running ──▶ (waits for the container's or the daemon's end)
-///       ▲                                                                   │
-///       └──────────────── after a pause, longer each time ◀─────────────────┘
+///     containerd ──▶ dockerd ──▶ ping ──▶ image ──▶ container ──▶ synced ──▶ running ──▶ (waits for the container's or a server's end)
+///       ▲                                                                              │
+///       └───────────────────── after a pause, longer each time ◀───────────────────────┘
 public final class Engine {
     private let loop: EventLoop
     private let settings: EngineSettings
     private let tell: (EngineNews) -> Void
     private let api: DockerAPI
+    private let servers: Servers
     private let greeting: Greeting
     private let remains: Remains
     private let spare: Spare
@@ -44,8 +45,6 @@ public final class Engine {
     private var startFailures = 0
     private var timer: EventLoop.Token?
     private var waiting: EventLoop.Token?
-    private var watching: EventLoop.Token?
-    private var handle: Int32 = -1
     private var isRunning = false
     private var isGreeted = false
     /// When the rung that is being climbed was begun, CLOCK_BOOTTIME nanoseconds.
@@ -60,6 +59,7 @@ public final class Engine {
         self.account = account
         self.tell = tell
         api = DockerAPI(loop: loop, socket: settings.socket)
+        servers = Servers(loop: loop, settings: settings)
         greeting = Greeting(loop: loop)
         spare = Spare(folder: settings.spareFolder)
         store = Store(folder: settings.dataRoot)
@@ -95,16 +95,15 @@ public final class Engine {
         }
     }
 
-    /// dockerd does not answer. One that hangs, or that somebody stopped, hears no other signal.
     private func fallSilent(isHung: Bool, _ asked: Int) {
-        if isHung { daemonIdentity()?.send(SIGKILL) }
-        fall(.engineDown("dockerd does not answer" + lastWords()), asked)
+        if isHung { servers.killDockerd() }
+        fall(.engineDown("dockerd does not answer" + servers.lastWords), asked)
     }
 
     /// Stops watching and mending; what runs goes on running.
     public func abandon() {
         letGo()
-        unwatch()
+        servers.abandon()
     }
 
     /// Whatever was asked or waited for counts no more.
@@ -118,39 +117,25 @@ public final class Engine {
         greeting.close()
     }
 
-    /// Kills the container and ends dockerd, which keeps what it knows; `done` when it is gone, with all that it may have left.
+    /// Kills the container and ends dockerd and containerd, which keep what they know; `done` when they are gone, with all that they may have left.
     public func stop(_ done: @escaping () -> Void) {
         abandon()
         let asked = round
-        guard let daemon = daemonIdentity() else { return remains.clear(done) }
+        guard servers.isThere else { return end(within: 0, done) }
         // Nothing in the container has a claim to a slow end. A dockerd that does not answer is ended all the same.
         api.call("POST", "/containers/" + EngineSettings.container + "/kill", seconds: 10) { [self] _ in
-            guard asked == round else { return }
-            daemon.send(SIGTERM)
-            awaitEnd(daemon, tries: 1_000) { [self] in remains.clear(done) }
+            if asked == round { end(within: 20_000, done) }
         }
     }
 
-    /// Kills dockerd, then the container: for the end of a lease. What either has not written yet is destroyed anyway.
+    /// Kills dockerd and containerd, then the container: for the end of a lease. What they have not written yet is destroyed anyway.
     public func kill(_ done: @escaping () -> Void) {
         abandon()
-        end(done)
+        end(within: 0, done)
     }
 
-    private func end(_ done: @escaping () -> Void) {
-        guard let daemon = daemonIdentity() else { return remains.clear(done) }
-        daemon.send(SIGKILL)
-        awaitEnd(daemon, tries: 0) { [self] in remains.clear(done) }
-    }
-
-    /// The first thread is a zombie before the others have ended; only then can a child of ours be reaped. One that is left would keep its
-    /// number, and with it the next dockerd from starting.
-    private func awaitEnd(_ daemon: ProcessIdentity, tries: Int, _ done: @escaping () -> Void) {
-        let status = clinux_reap(daemon.pid, WNOHANG)
-        let isChild = status < 0 && clinux_errno() == EAGAIN
-        guard status < 0, isChild || daemon.isAlive else { return done() }
-        if tries == 0 { daemon.send(SIGKILL) }
-        loop.after(milliseconds: 20) { [self] in awaitEnd(daemon, tries: tries - 1, done) }
+    private func end(within patience: Int64, _ done: @escaping () -> Void) {
+        servers.end(within: patience) { [self] in remains.clear(done) }
     }
 
     // MARK: The climb
@@ -158,17 +143,20 @@ public final class Engine {
     private func climb() {
         let asked = round
         rungBegan = Clock.bootNanoseconds()
-        if startFailures > 1 { return untangle(asked) }
-        if let daemon = daemonIdentity(), watch(daemon.pid) { return ping(until: deadline(seconds: 120), asked) }
+        if startFailures > 1 { return untangle() }
+        if servers.adopt({ [self] in lose($0, asked) }) { return ping(until: deadline(seconds: 120), asked) }
         if store.isUnfinished { clearStore(asked) } else { begin(asked) }
     }
 
+    private func lose(_ reason: String, _ asked: Int) { fall(.engineDown(reason), asked) }
+
     /// A dockerd that was killed while it started the container may not know that it runs, and then can neither start nor end it ("task …
     /// already exists"), however often it is started anew itself. So all that runs is ended.
-    private func untangle(_ asked: Int) {
+    private func untangle() {
         startFailures = 0
-        unwatch()
-        end { [self] in
+        abandon()
+        let asked = round
+        end(within: 0) { [self] in
             guard asked == round else { return }
             climbed("untangle")
             climb()
@@ -177,7 +165,7 @@ public final class Engine {
 
     /// Throws away what a power cut, or dockerd's own end, has left of a container that never ran.
     private func clearStore(_ asked: Int) {
-        remains.clear { [self] in
+        end(within: 0) { [self] in
             guard asked == round else { return }
             loop.run(Command(["rm", "-rf", "--one-file-system", settings.dataRoot])) { [self] outcome in
                 guard asked == round else { return }
@@ -191,8 +179,12 @@ public final class Engine {
     }
 
     private func begin(_ asked: Int) {
-        do throws(SystemError) { try startDaemon() } catch { return fall(.engineDown(error.message), asked) }
-        ping(until: deadline(seconds: 120), asked)
+        spare.give()
+        do throws(SystemError) { try store.begin() } catch { return lose(error.message, asked) }
+        servers.start({ [self] in lose($0, asked) }) { [self] in
+            climbed("containerd")
+            ping(until: deadline(seconds: 120), asked)
+        }
     }
 
     private func climbed(_ rung: String) {
@@ -202,66 +194,6 @@ public final class Engine {
     }
 
     private func deadline(seconds: Int64) -> Int64 { Clock.bootNanoseconds() + seconds * 1_000_000_000 }
-
-    /// dockerd writes its own number; whether the process of that number is a dockerd of ours its command line tells.
-    private func daemonIdentity() -> ProcessIdentity? {
-        guard let pid = Self.pid(in: settings.pidFile),
-            let command = try? Files.read("/proc/\(pid)/cmdline", limit: 65_536),
-            command.split(separator: 0).contains(where: { $0.elementsEqual(settings.execRoot.utf8) })
-        else { return nil }
-        return ProcessIdentity.of(pid)
-    }
-
-    private static func pid(in path: String) -> Int32? { Files.number(path).flatMap { Int32(exactly: $0) } }
-
-    private func startDaemon() throws(SystemError) {
-        spare.give()
-        try Files.makeFolder(settings.execRoot, mode: 0o711)
-        try store.begin()
-        // dockerd may start the container by itself, and wants to find it.
-        try Files.makeFolder(settings.doorFolder, mode: 0o711)
-        try Files.publish(settings.runFolder + "/daemon.json", Array("{}\n".utf8))
-        // The number in it may be another process's by now, and dockerd would take that for one of its own kind.
-        unlink(settings.pidFile)
-        forgetDeadContainerd()
-        let log = try FileDescriptor.open(settings.logFile, O_WRONLY | O_CREAT | O_TRUNC)
-        let child = try Child.start(Command(settings.daemon, ownSession: true), output: log.raw, error: log.raw)
-        _ = watch(child.pid)
-    }
-
-    /// A containerd that died with its dockerd, and that nobody has reaped yet, would be taken for one that runs, and waited for.
-    private func forgetDeadContainerd() {
-        guard let pid = Self.pid(in: settings.containerdPidFile), ProcessIdentity.of(pid) == nil else { return }
-        unlink(settings.containerdPidFile)
-    }
-
-    private func watch(_ pid: Int32) -> Bool {
-        unwatch()
-        handle = clinux_pidfd_open(pid)
-        guard handle >= 0 else { return false }
-        let asked = round
-        watching = loop.watch(handle) { [self] _ in
-            unwatch()
-            _ = clinux_reap(pid, WNOHANG)
-            fall(.engineDown("dockerd ended" + lastWords()), asked)
-        }
-        return true
-    }
-
-    private func unwatch() {
-        loop.cancel(watching)
-        watching = nil
-        if handle >= 0 { _ = close(handle) }
-        handle = -1
-    }
-
-    /// The last line that dockerd wrote, which says why it ended.
-    private func lastWords() -> String {
-        guard let bytes = try? Files.read(settings.logFile, limit: 1 << 20),
-            let line = bytes.split(separator: UInt8(ascii: "\n")).last
-        else { return "" }
-        return ": " + String(decoding: line.suffix(300), as: UTF8.self)
-    }
 
     private func ping(until end: Int64, _ asked: Int) {
         api.call("GET", "/info", seconds: 20) { [self] reply in

@@ -14,19 +14,20 @@ final class Remains {
     }
 
     /// runc's folder of dockerd's containers; one folder a container that was not deleted.
-    private var containersFolder: String { execRoot + "/runtime-runc/moby" }
+    private var containersFolder: String { execRoot + "/runtime-runc/" + EngineSettings.namespace }
 
     /// Ends and removes all of it. No dockerd of ours may run that is still wanted.
     func clear(_ done: @escaping () -> Void) {
         delete(Files.names(in: containersFolder)) { [self] in
             removeShimSockets()
-            killHelpers()
-            for name in Files.names(in: execRoot + "/netns") {
-                let path = execRoot + "/netns/" + name
-                _ = umount2(path, Int32(MNT_DETACH))
-                unlink(path)
+            loop.end(helpers, within: 0) { [self] in
+                for name in Files.names(in: execRoot + "/netns") {
+                    let path = execRoot + "/netns/" + name
+                    _ = umount2(path, Int32(MNT_DETACH))
+                    unlink(path)
+                }
+                done()
             }
-            done()
         }
     }
 
@@ -40,7 +41,7 @@ final class Remains {
 
     /// A shim that is killed leaves its socket, which lies in a folder that all engines of a machine share.
     private func removeShimSockets() {
-        let tasks = execRoot + "/containerd/daemon/io.containerd.runtime.v2.task/moby"
+        let tasks = execRoot + "/containerd/daemon/io.containerd.runtime.v2.task/" + EngineSettings.namespace
         for name in Files.names(in: tasks) {
             guard let bytes = try? Files.read(tasks + "/" + name + "/address", limit: 4_096), bytes.starts(with: "unix:///".utf8) else {
                 continue
@@ -49,15 +50,10 @@ final class Remains {
         }
     }
 
-    /// Shims, a containerd, and a dockerd that has not written its number yet: whoever has our folder as an argument, or one below it.
-    private func killHelpers() {
+    /// Shims, and what else is of ours: whoever has our folder as an argument, or one below it.
+    private var helpers: [ProcessIdentity] {
         let inside = Array((execRoot + "/").utf8)
-        for name in Files.names(in: "/proc") {
-            guard let pid = Int32(name), pid != getpid(), let identity = ProcessIdentity.of(pid),
-                let command = try? Files.read("/proc/" + name + "/cmdline", limit: 65_536),
-                command.split(separator: 0).contains(where: { $0.starts(with: inside) || $0.elementsEqual(execRoot.utf8) })
-            else { continue }
-            identity.send(SIGKILL)
-        }
+        let folder = execRoot
+        return ProcessIdentity.all { $0.starts(with: inside) || $0.elementsEqual(folder.utf8) }
     }
 }

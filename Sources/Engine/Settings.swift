@@ -56,21 +56,47 @@ public struct EngineSettings: Sendable {
     static let container = "renter"
     /// The image's name.
     static let image = "sublet-base:current"
+    /// containerd's name for what is dockerd's.
+    static let namespace = "moby"
 
     var socket: String { runFolder + "/docker.sock" }
     var execRoot: String { runFolder + "/engine" }
-    var pidFile: String { runFolder + "/dockerd.pid" }
-    /// Written by dockerd when it starts its containerd.
-    var containerdPidFile: String { execRoot + "/containerd/containerd.pid" }
-    var logFile: String { runFolder + "/dockerd.log" }
 
-    /// dockerd's command line: private in every path, away from the owner's own engine and firewall.
-    var daemon: [String] {
-        [
-            "dockerd", "--config-file", runFolder + "/daemon.json", "--data-root", dataRoot, "--exec-root", execRoot, "--pidfile", pidFile,
-            "--host", "unix://" + socket, "--bridge", bridge, "--userns-remap", "default", "--iptables=false", "--ip-masq=false",
-            "--userland-proxy=false", "--live-restore", "--storage-driver", "overlay2", "--log-level", "error",
+    /// containerd's folder, files and socket, where a dockerd would put those of its own.
+    var containerdFolder: String { execRoot + "/containerd" }
+    var containerdConfig: String { containerdFolder + "/containerd.toml" }
+    var containerdSocket: String { containerdFolder + "/containerd.sock" }
+
+    /// containerd's, of a version that Debian 12 and 13 both know.
+    var containerdFile: String {
+        """
+        version = 2
+        root = "\(dataRoot)/containerd"
+        state = "\(containerdFolder)/daemon"
+        disabled_plugins = ["io.containerd.grpc.v1.cri"]
+        [grpc]
+        address = "\(containerdSocket)"
+
+        """
+    }
+
+    var containerd: Daemon.Program {
+        Daemon.Program(
+            command: ["containerd", "--config", containerdConfig, "--log-level", "error"], mark: containerdConfig,
+            pidFile: containerdFolder + "/containerd.pid", logFile: runFolder + "/containerd.log")
+    }
+
+    /// dockerd, private in every path, away from the owner's own engine and firewall. Its number we note ourselves: in a pid file of its own it would take
+    /// another process's for that of its own kind.
+    var dockerd: Daemon.Program {
+        let command = [
+            "dockerd", "--config-file", runFolder + "/daemon.json", "--data-root", dataRoot, "--exec-root", execRoot, "--pidfile", "",
+            "--host", "unix://" + socket, "--containerd", containerdSocket, "--containerd-namespace", Self.namespace,
+            "--containerd-plugins-namespace", "plugins." + Self.namespace, "--bridge", bridge, "--userns-remap", "default",
+            "--iptables=false", "--ip-masq=false", "--userland-proxy=false", "--live-restore", "--storage-driver", "overlay2",
+            "--log-level", "error",
         ]
+        return Daemon.Program(command: command, mark: execRoot, pidFile: runFolder + "/dockerd.pid", logFile: runFolder + "/dockerd.log")
     }
 
     /// What root may do in the container, and what wants it; docs/renting.md has the same table. Of Docker's own list MKNOD and AUDIT_WRITE

@@ -26,6 +26,20 @@ public struct ProcessIdentity: Equatable, Sendable {
         return ProcessIdentity(pid: pid, startTicks: ticks)
     }
 
+    /// The arguments of the process with this number now, /proc/PID/cmdline; none of a zombie.
+    public static func arguments(of pid: Int32) -> [ArraySlice<UInt8>] {
+        guard let command = try? Files.read("/proc/\(pid)/cmdline", limit: 65_536) else { return [] }
+        return command.split(separator: 0)
+    }
+
+    /// All processes but us that have an argument as told. Anybody can give a process any argument: these may be ended, but are not to be trusted.
+    public static func all(havingArgument isWanted: (ArraySlice<UInt8>) -> Bool) -> [ProcessIdentity] {
+        Files.names(in: "/proc").compactMap { name in
+            guard let pid = Int32(name), pid != getpid(), arguments(of: pid).contains(where: isWanted) else { return nil }
+            return of(pid)
+        }
+    }
+
     /// This program.
     public static let ours = of(getpid()) ?? ProcessIdentity(pid: getpid(), startTicks: 0)
 

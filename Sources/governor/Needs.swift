@@ -30,8 +30,8 @@ enum Needs {
     }
 
     private static let programs = [
-        ("dockerd", "docker.io"), ("ssh", "openssh-client"), ("ssh-keygen", "openssh-client"), ("ip", "iproute2"),
-        ("mkfs.ext4", "e2fsprogs"), ("blkid", "util-linux"), ("newuidmap", "uidmap"),
+        ("dockerd", "docker.io"), ("containerd", "containerd"), ("ssh", "openssh-client"), ("ssh-keygen", "openssh-client"),
+        ("ip", "iproute2"), ("mkfs.ext4", "e2fsprogs"), ("blkid", "util-linux"), ("newuidmap", "uidmap"),
     ]
 
     private static func isInstalled(_ program: String) -> Bool {

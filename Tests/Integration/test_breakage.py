@@ -99,6 +99,32 @@ def test_a_dead_engine_s_number_that_another_has_by_now_keeps_no_engine_from_sta
     must_be_whole(house, device, access)
 
 
+def test_a_killed_containerd_comes_back(house, device, access):
+    """kill -9 of containerd: nobody would hear of the container's end. So dockerd goes too, and the container and the renter's session go on."""
+    session, container, engine, killed = house.session(access), device.container(), device.engine_pid(), device.containerd_pid()
+    since = len(device.text())
+    os.kill(killed, signal.SIGKILL)
+    assert "containerd ended" in device.wait_event("engine.down", since=since)
+    device.wait_event("engine.up", since=since)
+    wait_for("the engine to answer", device.container, 30)
+    assert device.containerd_pid() != killed and device.engine_pid() != engine and not os.path.exists(f"/proc/{engine}")
+    assert (device.container()["Id"], device.container_pid()) == (container["Id"], container["State"]["Pid"])
+    session.must_go_on()
+    must_be_whole(house, device, access)
+
+
+def test_a_containerd_of_unknown_number_keeps_no_other_from_starting(house, device, access):
+    """The governor was killed between the start of containerd and the note of its number: it holds the lock of its books."""
+    session, container, lost = house.session(access), device.container_pid(), device.containerd_pid()
+    device.kill()
+    device.containerd_number.unlink()
+    device.start()
+    device.wait_event("container.up", since=device.since)
+    assert lost not in pids_naming(str(device.run_folder)) and device.container_pid() == container
+    session.must_go_on()
+    must_be_whole(house, device, access)
+
+
 def test_an_engine_that_hangs_is_ended_and_comes_back(house, device, access):
     """SIGSTOP of dockerd: it is alive and answers nobody. It is noticed with a check-in, and the container goes on under another dockerd."""
     session, container, engine = house.session(access), device.container(), device.engine_pid()

@@ -127,7 +127,7 @@ def test_a_market_without_free_ports(space, new_device):
 
 
 NEEDED = {
-    "dockerd": "docker.io", "ssh": "openssh-client", "ssh-keygen": "openssh-client", "ip": "iproute2", "nft": "nftables",
+    "dockerd": "docker.io", "containerd": "containerd", "ssh": "openssh-client", "ssh-keygen": "openssh-client", "ip": "iproute2", "nft": "nftables",
     "mkfs.ext4": "e2fsprogs", "blkid": "util-linux", "newuidmap": "uidmap",
 }
 

@@ -45,9 +45,14 @@ def run(*words, check=True, **options):
     return done
 
 
+def architecture():
+    """This machine's, by Debian's name."""
+    return run("dpkg", "--print-architecture").stdout.strip()
+
+
 def base_image():
     """The renter's machine for this processor, a tar; made if it is not in the cache yet, which takes minutes and is told on standard error."""
-    made = subprocess.run([ROOT / "board/base-image", run("dpkg", "--print-architecture").stdout.strip()], stdout=subprocess.PIPE, text=True)
+    made = subprocess.run([ROOT / "board/base-image", architecture()], stdout=subprocess.PIPE, text=True)
     if made.returncode != 0:
         raise Trouble(f"board/base-image: status {made.returncode}")
     return made.stdout.strip()
@@ -355,6 +360,13 @@ class Device(Service):
 
     def engine_pid(self):
         return int((self.run_folder / "dockerd.pid").read_text())
+
+    @property
+    def containerd_number(self):
+        return self.run_folder / "engine/containerd/containerd.pid"
+
+    def containerd_pid(self):
+        return int(self.containerd_number.read_text())
 
     def container(self):
         """What the engine says of the renter's container."""
