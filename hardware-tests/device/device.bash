@@ -211,7 +211,8 @@ snapshot() {
     done </proc/self/mountinfo
     for file in /sys/block/loop*/loop/backing_file; do
         { read -r words <"$file"; } 2>/dev/null || continue
-        echo "loop $words"
+        # Behind a read-only one, for a moment, the governor looks for ERASE-THIS-DRIVE on somebody's drive.
+        [[ $words == /dev/* && $(<"${file%/loop/*}/ro") != 0 ]] 2>/dev/null || echo "loop $words"
     done
     for file in /sys/block/dm-*/dm/name; do
         { read -r words <"$file"; } 2>/dev/null || continue
