@@ -13,12 +13,14 @@ final class Remains {
         self.execRoot = execRoot
     }
 
-    /// runc's folder of dockerd's containers; one folder a container that was not deleted.
-    private var containersFolder: String { execRoot + "/runtime-runc/" + EngineSettings.namespace }
+    /// The folders below a folder that bears the names of containerd's namespaces, dockerd's "moby" or, of newer ones, "moby-UID.GID": all of them are ours.
+    private func namespaces(of folder: String) -> [String] { Files.names(in: execRoot + folder).map { execRoot + folder + "/" + $0 } }
 
     /// Ends and removes all of it. No dockerd of ours may run that is still wanted.
     func clear(_ done: @escaping () -> Void) {
-        delete(Files.names(in: containersFolder)) { [self] in
+        // runc's folders, each with a folder for every container that was not deleted.
+        let left = namespaces(of: "/runtime-runc").flatMap { folder in Files.names(in: folder).map { (folder: folder, name: $0) } }
+        delete(left[...]) { [self] in
             removeShimSockets()
             loop.end(helpers, within: 0) { [self] in
                 for name in Files.names(in: execRoot + "/netns") {
@@ -32,20 +34,22 @@ final class Remains {
     }
 
     /// `runc delete --force` kills every process of a container and removes its control groups.
-    private func delete(_ containers: [String], _ done: @escaping () -> Void) {
+    private func delete(_ containers: ArraySlice<(folder: String, name: String)>, _ done: @escaping () -> Void) {
         guard let first = containers.first else { return done() }
-        loop.run(Command(["runc", "--root", containersFolder, "delete", "--force", first])) { [self] _ in
-            delete(Array(containers.dropFirst()), done)
+        loop.run(Command(["runc", "--root", first.folder, "delete", "--force", first.name])) { [self] _ in
+            delete(containers.dropFirst(), done)
         }
     }
 
     /// A shim that is killed leaves its socket, which lies in a folder that all engines of a machine share.
     private func removeShimSockets() {
-        let tasks = execRoot + "/containerd/daemon/io.containerd.runtime.v2.task/" + EngineSettings.namespace
-        for name in Files.names(in: tasks) {
-            guard let bytes = try? Files.read(tasks + "/" + name + "/address", limit: 4_096), bytes.starts(with: "unix:///".utf8) else {
-                continue
-            }
+        for tasks in namespaces(of: "/containerd/daemon/io.containerd.runtime.v2.task") {
+            for name in Files.names(in: tasks) { removeSocket(noted: tasks + "/" + name + "/address") }
+        }
+    }
+
+    private func removeSocket(noted file: String) {
+        if let bytes = try? Files.read(file, limit: 4_096), bytes.starts(with: "unix:///".utf8) {
             unlink(String(decoding: bytes.dropFirst(7), as: UTF8.self))
         }
     }

@@ -56,8 +56,6 @@ public struct EngineSettings: Sendable {
     static let container = "renter"
     /// The image's name.
     static let image = "sublet-base:current"
-    /// containerd's name for what is dockerd's.
-    static let namespace = "moby"
 
     var socket: String { runFolder + "/docker.sock" }
     var execRoot: String { runFolder + "/engine" }
@@ -91,8 +89,7 @@ public struct EngineSettings: Sendable {
     var dockerd: Daemon.Program {
         let command = [
             "dockerd", "--config-file", runFolder + "/daemon.json", "--data-root", dataRoot, "--exec-root", execRoot, "--pidfile", "",
-            "--host", "unix://" + socket, "--containerd", containerdSocket, "--containerd-namespace", Self.namespace,
-            "--containerd-plugins-namespace", "plugins." + Self.namespace, "--bridge", bridge, "--userns-remap", "default",
+            "--host", "unix://" + socket, "--containerd", containerdSocket, "--bridge", bridge, "--userns-remap", "default",
             "--iptables=false", "--ip-masq=false", "--userland-proxy=false", "--live-restore", "--storage-driver", "overlay2",
             "--log-level", "error",
         ]
