@@ -53,13 +53,35 @@ def test_the_owners_containerd_has_nothing_of_a_lease(house, owners):
     assert not os.path.exists(f"/proc/{container}") and raw_count(device.drive, marker) == 0 and namespaces() == owners
 
 
+def program(folder, name, *lines):
+    """A program in front of the machine's own of that name: the PATH by which it is found."""
+    file = folder / name
+    file.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    file.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def test_what_is_left_is_found_in_another_namespace(house, tmp_path):
+    """Debian 13's dockerd has its containers in containerd's namespace moby-100000.100000, with the numbers of the user that is root in them."""
+    device = house.device("newer")
+    device.start(PATH=program(tmp_path, "dockerd", 'exec /usr/sbin/dockerd --containerd-namespace moby-100000.100000 "$@"'))
+    device.wait_until("offered")
+    house.rent(device, "1h")
+    container, folders = device.container_pid(), device.containers()
+    assert [folder.parent.name for folder in folders] == ["moby-100000.100000"]
+    socket = pathlib.Path((folders[0] / "address").read_text().removeprefix("unix://"))
+    assert socket.exists()
+    erased = len(device.events("lease.erased"))
+    house.market.command("end", device.label)
+    device.wait_event("lease.erased", erased + 1)
+    assert not os.path.exists(f"/proc/{container}") and not socket.exists()
+    device.wait_until("offered")
+
+
 def test_a_containerd_that_is_slow_to_start_is_waited_for(house, tmp_path):
     """On a Pi at work it has taken more than 15 s, after which a dockerd gives up one of its own, again and again."""
-    slow = tmp_path / "containerd"
-    slow.write_text('#!/bin/sh\nsleep 17\nexec /usr/bin/containerd "$@"\n')
-    slow.chmod(0o755)
     device = house.device("slow")
-    device.start(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    device.start(PATH=program(tmp_path, "containerd", "sleep 17", 'exec /usr/bin/containerd "$@"'))
     device.wait_until("offered")
     assert not device.events("engine.down")
     assert ssh(house.rent(device, "1h"), "echo here").stdout == "here\n"
