@@ -34,22 +34,31 @@ fail() {
 }
 
 # A command for the device, which puts a governor in front of its own that does something else where its words match a pattern.
-liar() { # liar PATTERN COMMAND
-    cat <<TEXT
-cd /usr/sbin && mv governor governor.real && cat >governor <<'END' && chmod 755 governor
-#!/bin/sh
-case "\$*" in
-$1) $2 ;;
-*) exec /usr/sbin/governor.real "\$@" ;;
-esac
-END
-TEXT
+liar() { # liar PATTERN COMMAND...
+    echo "cd /usr/sbin && mv governor governor.real && cat >governor <<'END' && chmod 755 governor"
+    echo '#!/bin/sh'
+    # shellcheck disable=SC2016 # the device's own
+    echo 'case "$*" in'
+    printf '%s) %s ;;\n' "$@"
+    # shellcheck disable=SC2016
+    echo '*) exec /usr/sbin/governor.real "$@" ;;'
+    printf 'esac\nEND\n'
 }
 
 # shellcheck disable=SC2016 # the device's own
 @test "safe: a governor that forgets a disk is seen" {
     suite 1 --filter 'storage list names' --before "$(liar '"storage list --json"*' '/usr/sbin/governor.real "$@" | jq "del(.[-1])"')"
     says '^not ok .* governor storage list names every disk'
+}
+
+# shellcheck disable=SC2016
+@test "safe: a unit that was started again, a drive of another's serial and a drive with data that nobody speaks of are seen" {
+    suite 1 --filter '^(governor.service|each USB drive|a disk here)' --before "systemctl kill --signal KILL --kill-whom main governor; sleep 30
+$(liar '"storage list --json"*' '/usr/sbin/governor.real "$@" | jq "map(.identity |= sub(\"RIG-\"; \"RAG-\"))"' \
+        '"status --json"*' '/usr/sbin/governor.real "$@" | jq "del(.drivesLeft)"')"
+    says '^not ok .* governor.service: the unit runs'
+    says '^not ok .* each USB drive'
+    says '^not ok .* a disk here that is not ours waits'
 }
 
 @test "bench: a governor that takes AES on a processor without its instructions is seen" {
