@@ -191,6 +191,18 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board is-calm
 }
 
+@test "pulled while it gets its file system, which fails before udev tells why: nothing of it stays open" {
+    blank quick 2G
+    board mark
+    usb plug quick --serial QUICK-2
+    board is-taken QUICK-2
+    board stop-at file-system
+    board hold-udev
+    usb unplug QUICK-2
+    board fails-before-udev-tells
+    board is-lost QUICK-2
+}
+
 @test "its owner puts ERASE-THIS-DRIVE on it: taken; pulled while it is prepared, and finished when it comes back" {
     : >ERASE-THIS-DRIVE
     mcopy -i photos ERASE-THIS-DRIVE ::

@@ -164,6 +164,8 @@ extension Lifecycle {
         retryAt = storageBackoff.fail(at: now, &jitter)
         if case .preparing = state {
             contact.rest()
+            // It may stand open half-way, and may have failed because it was pulled: then nobody asks for it again.
+            act(.tearDown)
             state = .waiting(held: nil)
             return
         }

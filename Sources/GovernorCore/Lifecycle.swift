@@ -278,13 +278,17 @@ public struct Lifecycle: Equatable, Sendable {
     private mutating func started(at now: Instant) {
         note(.started, ["stage": journal.stage.rawValue])
         switch journal.stage {
-        case .idle, .cleaning, .registering, .preparing: state = .waiting(held: nil)
+        case .idle, .registering: state = .waiting(held: nil)
+        case .cleaning, .preparing:
+            closeLeft()
+            state = .waiting(held: nil)
         case .live:
             guard let held = tenancyFromJournal() else { return }
             state = journal.rented ? .suspended(held) : .waiting(held: held)
             contact.soon(at: now)
         case .erasing, .quarantined:
             guard let drive = journal.drive else { return }
+            closeLeft()
             let erasure = Erasure(lease: journal.lease, drive: drive)
             state = journal.stage == .erasing ? .erasing(erasure) : .quarantined(erasure)
             // The last run may have ended between the journal and this; the drive may never come back.
@@ -293,6 +297,9 @@ public struct Lifecycle: Equatable, Sendable {
             contact.soon(at: now)
         }
     }
+
+    /// An earlier program of this boot may have left a drive open that is gone by now, and may never come back.
+    private mutating func closeLeft() { act(.tearDown) }
 
     private func tenancyFromJournal() -> Tenancy? {
         guard let lease = journal.lease, let drive = journal.drive, let target = journal.tunnel else { return nil }

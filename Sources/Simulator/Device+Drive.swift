@@ -31,7 +31,7 @@ extension Device {
 
     /// The stick that a step is about, if it is the one that is in.
     private func stick(of drive: String?) -> Stick? {
-        guard let chosen, chosen.drive.identity == drive else { return nil }
+        guard let chosen, chosen.isPlugged, chosen.drive.identity == drive else { return nil }
         return chosen
     }
 
@@ -64,13 +64,24 @@ extension Device {
                 // The fresh key is on the card before the first byte is on the drive.
                 universe.promises.losesKey(self, "replaces the key")
                 card.key = lease
+                // One that fails half-way leaves the drive open.
+                mounted = lease
             },
             end: { [self] stick in
-                guard let stick else { return report(plug, .storageFailed("format")) }
+                guard let stick else {
+                    if fails { loosen() }
+                    return report(plug, .storageFailed("format"))
+                }
                 stick.content = .formatted(lease)
-                mounted = lease
                 report(plug, .storageReady)
             })
+    }
+
+    /// Why a step failed may be that its drive lost contact for a while.
+    private func loosen() {
+        guard let stick = chosen, universe.chance.once(in: 3) else { return }
+        pull(stick)
+        after(universe.chance.of(5_000...60_000)) { [self] in plug(stick) }
     }
 
     func open(_ lease: LeaseID) {

@@ -71,6 +71,8 @@ final class Device {
     var instant: Instant { Instant(nanoseconds: (universe.now - bootedAt + 20_000) * 1_000_000) }
 
     var word: String { life?.word ?? "off" }
+    /// Whether no drive is in use, and nothing is under way.
+    var isAtRest: Bool { chosen == nil && steps.isEmpty && !isBusy }
     /// Whether it knows that its lease is rented.
     var knowsRental: Bool { life?.journal.rented ?? false }
 
@@ -235,15 +237,18 @@ final class Device {
         lookAgain()
     }
 
-    /// Somebody pulls a drive.
+    /// Somebody pulls a drive. What is under way on it may fail before udev tells why.
     func pull(_ stick: Stick) {
         guard stick.isPlugged else { return }
         say("loses \(stick.drive.identity)")
         stick.isPlugged = false
         guard chosen === stick else { return }
-        chosen = nil
-        feed(.driveGone(stick.drive.identity, reason: "it was unplugged"))
-        lookAgain()
+        after(universe.chance.of(0...3_000)) { [self] in
+            guard chosen === stick else { return }
+            chosen = nil
+            feed(.driveGone(stick.drive.identity, reason: "it was unplugged"))
+            lookAgain()
+        }
     }
 
     /// After news, and after an erase that failed: another drive may serve, unless the one that is chosen is in use.

@@ -106,6 +106,13 @@ struct Promises {
             "device \(device.number) proves that lease \(lease.text) is gone, and it is not")
     }
 
+    /// A drive that is away, and with it whatever was on it, is held open for nobody; but for a lease that lives, which the device may still
+    /// find in its place.
+    private mutating func closes(_ device: Device) {
+        guard let journal = device.life?.journal, journal.stage != .live, device.isAtRest else { return }
+        promise(device.mounted == nil && device.container == nil, "device \(device.number) holds a drive open that is away")
+    }
+
     // MARK: Ports and visits
 
     /// A renter looks whether the machine behind his port is his own.
@@ -124,6 +131,7 @@ struct Promises {
     /// Now and then: the books of the market are right.
     mutating func look(at universe: Universe) {
         looks += 1
+        for device in universe.devices { closes(device) }
         if looks % 32 == 0 { audit(universe) }
     }
 

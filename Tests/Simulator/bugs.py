@@ -38,6 +38,8 @@ BUGS = [
      "        let next = backoff.fail(at: now, &jitter, atMost: max(2_000, interval * 1_000))\n        due = failures > 6 ? nil : next"),
     ("a drive that can't be opened is not tried again", CORE + "Lifecycle+Drive.swift",
      "        retryAt = storageBackoff.fail(at: now, &jitter)\n", "        _ = storageBackoff.fail(at: now, &jitter)\n"),
+    ("a preparation that fails leaves the drive open", CORE + "Lifecycle+Drive.swift",
+     "            act(.tearDown)\n            state = .waiting(held: nil)\n            return\n", "            state = .waiting(held: nil)\n            return\n"),
     ("the receipt is written before the erase", CORE + "Lifecycle+Drive.swift",
      "        act(.erase(erasure.lease, drive: erasure.drive))\n",
      "        if let lease = erasure.lease { act(.keepReceipt(lease, finished: nil, EraseReport(method: .key, encryption: .luks2, "

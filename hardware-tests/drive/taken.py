@@ -59,6 +59,21 @@ def go_on(here):
 
 
 @step
+def hold_udev(here):
+    """From now on the kernel's news of drives waits, as on a busy machine."""
+    run("pkill", "--signal", "STOP", "-x", "systemd-udevd")
+
+
+@step
+def fails_before_udev_tells(here):
+    """What was under way on a drive that is pulled has failed before anybody says why."""
+    here.device.freeze(False)
+    here.event("storage.failed")
+    expect(not here.happened("drive.gone"), "nobody has told that the drive is gone")
+    run("pkill", "--signal", "CONT", "-x", "systemd-udevd")
+
+
+@step
 def is_lost(here, serial):
     """The drive in use was pulled, and there is no lease that matters: nothing of it is left, and the device waits."""
     here.event("drive.gone", serial=serial)
