@@ -6,8 +6,7 @@ import Platform
 final class Daemon {
     private let loop: EventLoop
     private let program: Program
-    private var handle: Int32 = -1
-    private var watching: EventLoop.Token?
+    private let watching: EndWatch
 
     /// What is started, and by what it is known.
     struct Program {
@@ -24,6 +23,7 @@ final class Daemon {
     init(loop: EventLoop, _ program: Program) {
         self.loop = loop
         self.program = program
+        watching = EndWatch(loop: loop)
     }
 
     /// The program's name.
@@ -49,23 +49,14 @@ final class Daemon {
     func watch(_ pid: Int32?, _ ended: @escaping () -> Void) -> Bool {
         unwatch()
         guard let pid else { return false }
-        handle = clinux_pidfd_open(pid)
-        guard handle >= 0 else { return false }
-        watching = loop.watch(handle) { [self] _ in
-            unwatch()
+        return watching.set(pid) {
             _ = clinux_reap(pid, WNOHANG)
             ended()
         }
-        return true
     }
 
     /// Its end is told no more.
-    func unwatch() {
-        loop.cancel(watching)
-        watching = nil
-        if handle >= 0 { _ = close(handle) }
-        handle = -1
-    }
+    func unwatch() { watching.cancel() }
 
     /// Ends it, by SIGKILL if it still lives after these milliseconds; `done` when it is gone. One that a governor started that was killed before it noted
     /// the number is ended too.

@@ -143,7 +143,7 @@ public final class Engine {
     private func climb() {
         let asked = round
         rungBegan = Clock.bootNanoseconds()
-        if startFailures > 1 { return untangle() }
+        if startFailures > 1 { return untangle(asked) }
         if servers.adopt({ [self] in lose($0, asked) }) { return ping(until: deadline(seconds: 120), asked) }
         if store.isUnfinished { clearStore(asked) } else { begin(asked) }
     }
@@ -152,10 +152,8 @@ public final class Engine {
 
     /// A dockerd that was killed while it started the container may not know that it runs, and then can neither start nor end it ("task …
     /// already exists"), however often it is started anew itself. So all that runs is ended.
-    private func untangle() {
+    private func untangle(_ asked: Int) {
         startFailures = 0
-        abandon()
-        let asked = round
         end(within: 0) { [self] in
             guard asked == round else { return }
             climbed("untangle")
@@ -181,7 +179,7 @@ public final class Engine {
     private func begin(_ asked: Int) {
         spare.give()
         do throws(SystemError) { try store.begin() } catch { return lose(error.message, asked) }
-        servers.start({ [self] in lose($0, asked) }) { [self] in
+        servers.start { [self] in
             climbed("containerd")
             ping(until: deadline(seconds: 120), asked)
         }

@@ -12,6 +12,8 @@ final class Servers {
     private let dockerd: Daemon
     private var round = 0
     private var timer: EventLoop.Token?
+    /// Hears why one of them ended, or did not start.
+    private var ended: (String) -> Void = { _ in }
 
     init(loop: EventLoop, settings: EngineSettings) {
         self.loop = loop
@@ -29,22 +31,23 @@ final class Servers {
     /// Kills dockerd alone: one that hangs, or that somebody stopped, hears no other signal.
     func killDockerd() { dockerd.identity?.send(SIGKILL) }
 
-    /// Finds both where both run, and tells why when one ends.
+    /// Finds both where both run. From now on `ended` hears why one ends or does not start.
     func adopt(_ ended: @escaping (String) -> Void) -> Bool {
         abandon()
-        return watch(containerd, containerd.identity?.pid, ended) && watch(dockerd, dockerd.identity?.pid, ended)
+        self.ended = ended
+        return watch(containerd, containerd.identity?.pid) && watch(dockerd, dockerd.identity?.pid)
     }
 
-    /// Starts what does not run; tells when dockerd is started, and from the first on why one ended or did not start.
-    func start(_ ended: @escaping (String) -> Void, _ started: @escaping () -> Void) {
+    /// Starts what does not run; tells when dockerd is started.
+    func start(_ started: @escaping () -> Void) {
         abandon()
         let asked = round
         // Without its containerd a dockerd misses the container's end.
         dockerd.end(within: 0) { [self] in
             guard asked == round else { return }
-            if watch(containerd, containerd.identity?.pid, ended) { return awaitContainerd(until: deadline, ended, started) }
+            if watch(containerd, containerd.identity?.pid) { return awaitContainerd(until: deadline, started) }
             containerd.end(within: 0) { [self] in
-                if asked == round { startContainerd(ended, started) }
+                if asked == round { startContainerd(started) }
             }
         }
     }
@@ -66,45 +69,45 @@ final class Servers {
 
     private var deadline: Int64 { Clock.bootNanoseconds() + 120_000_000_000 }
 
-    private func startContainerd(_ ended: @escaping (String) -> Void, _ started: @escaping () -> Void) {
+    private func startContainerd(_ started: @escaping () -> Void) {
         do throws(SystemError) {
             try Files.makeFolder(settings.execRoot, mode: 0o711)
             try Files.makeFolder(settings.containerdFolder, mode: 0o711)
             try Files.publish(settings.containerdConfig, Array(settings.containerdFile.utf8))
             unlink(settings.containerdSocket)
-            _ = watch(containerd, try containerd.start(), ended)
-        } catch { return lose(error.message, ended) }
-        awaitContainerd(until: deadline, ended, started)
+            _ = watch(containerd, try containerd.start())
+        } catch { return lose(error.message) }
+        awaitContainerd(until: deadline, started)
     }
 
-    private func awaitContainerd(until end: Int64, _ ended: @escaping (String) -> Void, _ started: @escaping () -> Void) {
+    private func awaitContainerd(until end: Int64, _ started: @escaping () -> Void) {
         let connection = clinux_unix_connect(settings.containerdSocket)
         guard connection < 0 else {
             _ = close(connection)
-            return startDockerd(ended, started)
+            return startDockerd(started)
         }
         guard Clock.bootNanoseconds() < end else {
             containerd.identity?.send(SIGKILL)
-            return lose("containerd does not answer" + containerd.lastWords, ended)
+            return lose("containerd does not answer" + containerd.lastWords)
         }
-        timer = loop.after(milliseconds: 50) { [self] in awaitContainerd(until: end, ended, started) }
+        timer = loop.after(milliseconds: 50) { [self] in awaitContainerd(until: end, started) }
     }
 
-    private func startDockerd(_ ended: @escaping (String) -> Void, _ started: @escaping () -> Void) {
+    private func startDockerd(_ started: () -> Void) {
         do throws(SystemError) {
             // dockerd may start the container by itself, and wants to find it.
             try Files.makeFolder(settings.doorFolder, mode: 0o711)
             try Files.publish(settings.runFolder + "/daemon.json", Array("{}\n".utf8))
-            _ = watch(dockerd, try dockerd.start(), ended)
-        } catch { return lose(error.message, ended) }
+            _ = watch(dockerd, try dockerd.start())
+        } catch { return lose(error.message) }
         started()
     }
 
-    private func watch(_ server: Daemon, _ pid: Int32?, _ ended: @escaping (String) -> Void) -> Bool {
-        server.watch(pid) { [self] in lose(server.name + " ended" + server.lastWords, ended) }
+    private func watch(_ server: Daemon, _ pid: Int32?) -> Bool {
+        server.watch(pid) { [self] in lose(server.name + " ended" + server.lastWords) }
     }
 
-    private func lose(_ reason: String, _ ended: (String) -> Void) {
+    private func lose(_ reason: String) {
         abandon()
         ended(reason)
     }

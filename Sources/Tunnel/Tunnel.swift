@@ -46,8 +46,7 @@ public final class Tunnel {
     private var target: TunnelTarget?
     private var failures = 0
     private var timer: EventLoop.Token?
-    private var watching: EventLoop.Token?
-    private var handle: Int32 = -1
+    private let watching: EndWatch
     /// Answers of steps that were begun before the last `open` or `close` are dropped by this number.
     private var round = 0
 
@@ -56,6 +55,7 @@ public final class Tunnel {
         self.loop = loop
         self.place = place
         self.tell = tell
+        watching = EndWatch(loop: loop)
     }
 
     /// Opens the tunnel, or adopts the one that stands if it leads to the same target.
@@ -77,14 +77,7 @@ public final class Tunnel {
         round += 1
         loop.cancel(timer)
         timer = nil
-        unwatch()
-    }
-
-    private func unwatch() {
-        loop.cancel(watching)
-        watching = nil
-        if handle >= 0 { _ = CLinux.close(handle) }
-        handle = -1
+        watching.cancel()
     }
 
     private func noted() -> TunnelTarget? {
@@ -121,15 +114,10 @@ public final class Tunnel {
     }
 
     private func watch(_ pid: Int32) -> Bool {
-        unwatch()
-        handle = clinux_pidfd_open(pid)
-        guard handle >= 0 else { return false }
-        watching = loop.watch(handle) { [self] _ in
-            unwatch()
+        watching.set(pid) { [self] in
             tell(.down("the ssh client ended"))
             again()
         }
-        return true
     }
 
     private func connect() {

@@ -22,7 +22,7 @@ final class VaultDoor {
     private var resting: EventLoop.Token?
     private var child: EventLoop.Token?
     private var limit: EventLoop.Token?
-    private var machine: (handle: Int32, token: EventLoop.Token)?
+    private let machine: EndWatch
     private var retry: EventLoop.Token?
     /// What waits for the child's end.
     private var afterChild: (() -> Void)?
@@ -45,6 +45,7 @@ final class VaultDoor {
         self.loop = loop
         self.layout = layout
         self.note = note
+        machine = EndWatch(loop: loop)
         vault = layout.vault(config)
     }
 
@@ -67,7 +68,7 @@ final class VaultDoor {
             socket = -1
             unlink(layout.vaultSocket)
         }
-        unwatchMachine()
+        machine.cancel()
         endChild(then: done)
     }
 
@@ -212,25 +213,12 @@ final class VaultDoor {
     // MARK: The machine in which it is open
 
     private func watchMachine() {
-        guard socket >= 0, let process = vault.container else { return unwatchMachine() }
-        guard machine == nil else { return }
-        let handle = clinux_pidfd_open(process.pid)
-        guard handle >= 0, process.isAlive else {
-            if handle >= 0 { _ = CLinux.close(handle) }
+        guard socket >= 0, let process = vault.container else { return machine.cancel() }
+        guard !machine.isSet else { return }
+        guard machine.set(process.pid, { [self] in closeVault() }), process.isAlive else {
+            machine.cancel()
             return closeVault()
         }
-        let token = loop.watch(handle) { [self] _ in
-            unwatchMachine()
-            closeVault()
-        }
-        machine = (handle, token)
-    }
-
-    private func unwatchMachine() {
-        guard let watched = machine else { return }
-        loop.cancel(watched.token)
-        _ = CLinux.close(watched.handle)
-        machine = nil
     }
 
     /// Its machine has ended. A request that is at work is one of that machine.

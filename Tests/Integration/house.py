@@ -136,6 +136,14 @@ def try_login(access, **options):
         return False
 
 
+def in_front(folder, name, *lines):
+    """A shell script in front of the machine's own program of that name: the PATH by which it is found."""
+    script = folder / name
+    script.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    script.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
 def leave_marker(device, access, marker):
     """Leaves 32 MiB of a marker in /data, more than the header of a drive that every way of erasing overwrites, and one in the home. The
     search that later must find nothing finds it now."""

@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import pytest
-from house import leave_marker, raw_count
+from house import in_front, leave_marker, raw_count
 from world import run, ssh, wait_for
 
 # Where Debian's containerd.service has it, and where a dockerd looks for it that is told of no other.
@@ -53,18 +53,10 @@ def test_the_owners_containerd_has_nothing_of_a_lease(house, owners):
     assert not os.path.exists(f"/proc/{container}") and raw_count(device.drive, marker) == 0 and namespaces() == owners
 
 
-def program(folder, name, *lines):
-    """A program in front of the machine's own of that name: the PATH by which it is found."""
-    file = folder / name
-    file.write_text("\n".join(["#!/bin/sh", *lines, ""]))
-    file.chmod(0o755)
-    return f"{folder}:{os.environ['PATH']}"
-
-
 def test_what_is_left_is_found_in_another_namespace(house, tmp_path):
     """Debian 13's dockerd has its containers in containerd's namespace moby-100000.100000, with the numbers of the user that is root in them."""
     device = house.device("newer")
-    device.start(PATH=program(tmp_path, "dockerd", 'exec /usr/sbin/dockerd --containerd-namespace moby-100000.100000 "$@"'))
+    device.start(PATH=in_front(tmp_path, "dockerd", 'exec /usr/sbin/dockerd --containerd-namespace moby-100000.100000 "$@"'))
     device.wait_until("offered")
     house.rent(device, "1h")
     container, folders = device.container_pid(), device.containers()
@@ -81,7 +73,7 @@ def test_what_is_left_is_found_in_another_namespace(house, tmp_path):
 def test_a_containerd_that_is_slow_to_start_is_waited_for(house, tmp_path):
     """On a Pi at work it has taken more than 15 s, after which a dockerd gives up one of its own, again and again."""
     device = house.device("slow")
-    device.start(PATH=program(tmp_path, "containerd", "sleep 17", 'exec /usr/bin/containerd "$@"'))
+    device.start(PATH=in_front(tmp_path, "containerd", "sleep 17", 'exec /usr/bin/containerd "$@"'))
     device.wait_until("offered")
     assert not device.events("engine.down")
     assert ssh(house.rent(device, "1h"), "echo here").stdout == "here\n"

@@ -4,14 +4,13 @@ One device goes through them one after another. A power cut is played: every pro
 devices, network and the run folder go. What was written but not synced is not lost here; that takes the virtual machine of hardware-tests.
 """
 
-import os
 import pathlib
 import secrets
 import signal
 import time
 
 import pytest
-from house import as_root, leave_marker, raw_count, seconds_of, try_login
+from house import as_root, in_front, leave_marker, raw_count, seconds_of, try_login
 from traces import mount_points, pids_naming
 from world import run, ssh, wait_for
 
@@ -201,10 +200,7 @@ def slow_format(house):
     folder.mkdir(exist_ok=True)
     began = folder / "began"
     began.unlink(missing_ok=True)
-    script = folder / "mkfs.ext4"
-    script.write_text(f'#!/bin/sh\nPATH=${{PATH#*:}}\ntouch {began}\nsleep 2\nexec mkfs.ext4 "$@"\n')
-    script.chmod(0o755)
-    return f"{folder}:{os.environ['PATH']}", began
+    return in_front(folder, "mkfs.ext4", "PATH=${PATH#*:}", f"touch {began}", "sleep 2", 'exec mkfs.ext4 "$@"'), began
 
 
 @pytest.mark.parametrize("how", ["crash", "power cut"])
