@@ -112,9 +112,9 @@ public final class Universe {
         return promises.broken.map { .broken($0) } ?? .fine
     }
 
-    /// First as everything stands, with all drives in, for a power cut mends much; then each drive alone, after one.
+    /// First as everything stands, for a power cut or another drive mends much; then each drive alone, after a power cut.
     private func serveAll() -> Ending? {
-        for device in devices { for stick in device.sticks { device.plug(stick) } }
+        for device in devices where !device.sticks.contains(where: { $0.isPlugged }) { device.plug(device.sticks[0]) }
         if let trouble = serve(more: 1) { return trouble }
         for turn in 0..<2 {
             for device in devices { device.plugOnly(turn) }
