@@ -38,6 +38,9 @@ host_key() { timeout 30 ssh-keyscan -p "$(access sshPort)" -t ed25519 "$(access 
 
 boot_id() { cat /proc/sys/kernel/random/boot_id; }
 
+# The process that holds the renter's machine, whose first process is its child.
+machine_shim() { pgrep -f "containerd-shim.* -id .*$SUBLET_RUN" | head -1; }
+
 make_notes() { [[ -d $NOTES ]] || mkdir -m 700 "$NOTES"; }
 
 # Keeps something for after a power cut.

@@ -9,6 +9,8 @@ import subprocess
 import threading
 import time
 
+from world import Trouble
+
 
 def asking(address, folder):
     """Words before QEMU's own: it asks the name server there, for it asks the one of its own resolv.conf."""
@@ -27,7 +29,10 @@ class Datagrams:
 
     def __init__(self, address, port):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((address, port))
+        try:
+            self.socket.bind((address, port))
+        except OSError as error:
+            raise Trouble(f"{address} port {port}: {error.strerror}; does another rig run on this host?") from error
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):

@@ -68,7 +68,7 @@ mend_session() { :; }
 # The control group of the renter's machine, by the shim that holds it.
 machine_group() {
     local id
-    id=$(tr '\0' '\n' </proc/"$(pgrep -f "containerd-shim.* -id .*$SUBLET_RUN" | head -1)"/cmdline | grep -A1 -x -- -id | tail -1)
+    id=$(tr '\0' '\n' </proc/"$(machine_shim)"/cmdline | grep -A1 -x -- -id | tail -1)
     find /sys/fs/cgroup -type d -name "*$id*" | head -1
 }
 

@@ -8,12 +8,16 @@ file_needs() {
     needs_lease
 }
 
-@test "the market ends the lease: erased before anything else, and the old account opens nothing" {
-    local path
+@test "the market ends the lease: erased before anything else; the renter's machine is gone, and the old account opens nothing" {
+    local path machine
     path=$(status_of drivePath)
+    machine=$(pgrep -P "$(machine_shim)" | head -1)
+    [[ -n $machine ]] || fail "no machine of the renter's is found"
     market end "$(row .name)" >/dev/null
     over() { [[ -n $(status_of state) && $(status_of lease) != "$(access lease)" ]]; }
     wait_for 900 "the erase" over
+    is_ended() { [[ ! -d /proc/$machine ]]; }
+    wait_for 60 "the renter's machine to end" is_ended
     ! renter_greets || fail "the renter still gets in"
     say "the governor is $(status_of state); $path"
 }
