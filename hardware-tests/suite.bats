@@ -71,3 +71,13 @@ $(liar '"storage list --json"*' '/usr/sbin/governor.real "$@" | jq "map(.identit
     suite 1 --tier destructive --filter '^(erase|verify)' --before "$(liar '"storage verify"*' 'exit 0')"
     says '^not ok .* verify says no where one byte is left'
 }
+
+# shellcheck disable=SC2016 # the device's own
+@test "destructive: a drive that stays in its socket is seen" {
+    suite 1 --tier destructive --filter '^(the drive is taken|rented|the drive is pulled)' --before 'cat >/usr/local/bin/ssh <<"END" && chmod 755 /usr/local/bin/ssh
+#!/bin/sh
+case "$*" in *" hand pull "*) exit 0 ;; esac
+exec /usr/bin/ssh "$@"
+END'
+    says '^not ok .* the drive is pulled'
+}
