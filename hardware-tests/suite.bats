@@ -74,7 +74,7 @@ $(liar '"storage list --json"*' '/usr/sbin/governor.real "$@" | jq "map(.identit
 
 # shellcheck disable=SC2016 # the device's own
 @test "destructive: a drive that stays in its socket is seen" {
-    suite 1 --tier destructive --filter '^(the drive is taken|rented|the drive is pulled)' --before 'cat >/usr/local/bin/ssh <<"END" && chmod 755 /usr/local/bin/ssh
+    suite 1 --tier destructive --filter '^(the drive is taken|rented|the drive is pulled)' --before 'mkdir -p /usr/local/bin && cat >/usr/local/bin/ssh <<"END" && chmod 755 /usr/local/bin/ssh
 #!/bin/sh
 case "$*" in *" hand pull "*) exit 0 ;; esac
 exec /usr/bin/ssh "$@"
