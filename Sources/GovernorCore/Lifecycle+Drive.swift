@@ -114,7 +114,7 @@ extension Lifecycle {
     }
 
     /// As if the lease had ended without its drive: what the kernel still holds of it goes, and its key.
-    private mutating func letGo(_ erasure: Erasure) {
+    mutating func letGo(_ erasure: Erasure) {
         act(.tearDown)
         if let lease = erasure.lease { act(.destroyKey(lease)) }
     }

@@ -280,7 +280,8 @@ public struct Lifecycle: Equatable, Sendable {
         switch journal.stage {
         case .idle, .registering: state = .waiting(held: nil)
         case .cleaning, .preparing:
-            closeLeft()
+            // An earlier program of this boot may have left a drive open that is gone by now, and may never come back.
+            act(.tearDown)
             state = .waiting(held: nil)
         case .live:
             guard let held = tenancyFromJournal() else { return }
@@ -288,18 +289,13 @@ public struct Lifecycle: Equatable, Sendable {
             contact.soon(at: now)
         case .erasing, .quarantined:
             guard let drive = journal.drive else { return }
-            closeLeft()
             let erasure = Erasure(lease: journal.lease, drive: drive)
             state = journal.stage == .erasing ? .erasing(erasure) : .quarantined(erasure)
             // The last run may have ended between the journal and this; the drive may never come back.
-            guard let lease = journal.lease else { return }
-            act(.destroyKey(lease))
-            contact.soon(at: now)
+            letGo(erasure)
+            if erasure.lease != nil { contact.soon(at: now) }
         }
     }
-
-    /// An earlier program of this boot may have left a drive open that is gone by now, and may never come back.
-    private mutating func closeLeft() { act(.tearDown) }
 
     private func tenancyFromJournal() -> Tenancy? {
         guard let lease = journal.lease, let drive = journal.drive, let target = journal.tunnel else { return nil }

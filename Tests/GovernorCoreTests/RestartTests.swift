@@ -36,7 +36,7 @@ import Testing
         #expect(device.feed(.checkInFailed("x")) == [] && device.pass(seconds: 3_600).count == 1, "and not again")
     }
 
-    @Test(arguments: [Stand.preparing, .erasing, .quarantined])
+    @Test(arguments: [Stand.cleaning, .preparing, .erasing, .quarantined])
     func `what may stand open from before is closed, for its drive may be gone`(stand: Stand) {
         var device = Device(Device.at(stand).life.journal)
         #expect(device.feed(.started).contains(.tearDown))
