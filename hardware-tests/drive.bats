@@ -203,6 +203,20 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     board is-lost QUICK-2
 }
 
+@test "pulled while something else holds what it was opened as: that is said, and it is closed as soon as it can be" {
+    blank quick 2G
+    board mark
+    usb plug quick --serial QUICK-3
+    board is-taken QUICK-3
+    board stop-at file-system
+    board hold-mapping
+    usb unplug QUICK-3
+    board go-on
+    board stays-open
+    board release-mapping
+    board is-lost QUICK-3
+}
+
 @test "its owner puts ERASE-THIS-DRIVE on it: taken; pulled while it is prepared, and finished when it comes back" {
     : >ERASE-THIS-DRIVE
     mcopy -i photos ERASE-THIS-DRIVE ::

@@ -26,6 +26,7 @@ public enum LogEvent: Int, CaseIterable, Sendable {
     case storageReady = 1301
     case storageFailed = 1302
     case storageUnencrypted = 1303
+    case storageStaysOpen = 1304
     case engineUp = 1401
     case engineDown = 1402
     case containerUp = 1403
@@ -78,6 +79,7 @@ public enum LogEvent: Int, CaseIterable, Sendable {
         case .storageReady: "storage.ready"
         case .storageFailed: "storage.failed"
         case .storageUnencrypted: "storage.unencrypted"
+        case .storageStaysOpen: "storage.stays-open"
         case .engineUp: "engine.up"
         case .engineDown: "engine.down"
         case .containerUp: "container.up"
@@ -110,9 +112,9 @@ public enum LogEvent: Int, CaseIterable, Sendable {
     public var isTrouble: Bool {
         switch self {
         case .configurationBad, .journalFailed, .journalUnreadable, .driveForeign, .registrationFailed, .registrationUseless,
-            .checkInFailed, .answerRefused, .clockDoubted, .storageFailed, .storageUnencrypted, .engineDown, .containerDown, .tunnelDown,
-            .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone, .driveFailing, .driveOwed, .lookFailed, .fenceDown, .vaultRefused,
-            .vaultFailed, .lampFailed:
+            .checkInFailed, .answerRefused, .clockDoubted, .storageFailed, .storageUnencrypted, .storageStaysOpen, .engineDown,
+            .containerDown, .tunnelDown, .tunnelRefused, .eraseFailed, .receiptFailed, .driveGone, .driveFailing, .driveOwed, .lookFailed,
+            .fenceDown, .vaultRefused, .vaultFailed, .lampFailed:
             true
         default: false
         }

@@ -68,6 +68,7 @@ final class Shell {
         world.engine = engine
         world.tunnel = tunnel
         world.onFenceChange = { [self] in lookAtFence() }
+        world.onStaysOpen = { [self] reason in write(Note(.storageStaysOpen, ["reason": reason])) }
         world.onStep = { [self] name, milliseconds in noteStep(name, milliseconds) }
         world.onProgress = { [self] progress in
             self.progress = progress
@@ -140,7 +141,7 @@ final class Shell {
         case .authorize(let keys): engine?.authorize(keys)
         case .openTunnel(let target): tunnel?.open(target)
         case .tellWaiting(let reason): tellWaiting(reason)
-        case .tearDown: world.tearDown()
+        case .tearDown: world.letGo()
         case .destroyKey: destroyKey()
         case .erase(_, let drive):
             let plug = plug

@@ -67,6 +67,10 @@ final class World {
     private var fenceWatch: FenceWatch?
     private var isLooking = false
     private var progress: Progress?
+    /// Why the drive could not be closed.
+    var onStaysOpen: (String) -> Void = { _ in }
+    private var isToClose = false
+    private var closing: EventLoop.Token?
 
     init(loop: EventLoop, layout: Layout, config: Config) {
         self.loop = loop
@@ -99,6 +103,7 @@ final class World {
     func open(_ drive: String?, _ completion: @escaping (String?) -> Void) { simple("open", drive, completion) }
 
     private func simple(_ word: String, _ drive: String?, _ completion: @escaping (String?) -> Void) {
+        isToClose = word == "close"
         enqueue("storage-" + word) { [self] done in
             storage(word, drive) { outcome in
                 done()
@@ -108,15 +113,27 @@ final class World {
     }
 
     /// Ends everything that stands on the drive and closes it; the data stays.
-    func tearDown(_ completion: @escaping (String?) -> Void = { _ in }) {
+    func tearDown(_ completion: @escaping (String?) -> Void) {
         closeDoors()
         enqueue("engine-stop") { [self] done in if let engine { engine.stop(done) } else { done() } }
         lowerFence()
         simple("close", nil, completion)
     }
 
+    /// Tears down, and again until the drive is closed or another step has it: what stays open keeps the drive's key in the kernel, and the next
+    /// step, which closes first, may be long in coming.
+    func letGo() {
+        tearDown { [self] reason in
+            guard let reason else { return }
+            onStaysOpen(reason)
+            loop.cancel(closing)
+            closing = loop.after(milliseconds: 30_000) { [self] in if isToClose { letGo() } }
+        }
+    }
+
     /// Ends everything that stands on the drive of this identity, destroys and verifies.
     func erase(_ drive: String, probing: Bool, _ completion: @escaping (Result<EraseReport, Trouble>) -> Void) {
+        isToClose = false
         closeDoors()
         enqueue("engine-kill") { [self] done in if let engine { engine.kill(done) } else { done() } }
         enqueue("storage-erase") { [self] done in

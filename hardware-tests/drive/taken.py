@@ -1,6 +1,6 @@
 """Steps of ../drive.bats: a drive that is taken, up to the offer; and where a step on it is broken off."""
 
-from board import LONG, Trouble, expect, is_mapped, node_of, run, runs, say, step, wait_for
+from board import LONG, MAPPER, Trouble, expect, is_mapped, node_of, run, runs, say, step, wait_for
 from left_alone import waits
 
 
@@ -71,6 +71,23 @@ def fails_before_udev_tells(here):
     here.event("storage.failed")
     expect(not here.happened("drive.gone"), "nobody has told that the drive is gone")
     run("pkill", "--signal", "CONT", "-x", "systemd-udevd")
+
+
+@step
+def hold_mapping(here):
+    """A loop device behind which nobody is: no process that could be ended has the open drive in use."""
+    here.holder = run("losetup", "--find", "--show", MAPPER).stdout.strip()
+
+
+@step
+def stays_open(here):
+    here.event("storage.stays-open")
+    expect(is_mapped(), "it is still open")
+
+
+@step
+def release_mapping(here):
+    run("losetup", "--detach", here.holder)
 
 
 @step
