@@ -96,9 +96,15 @@ public final class MarketClient {
         }
     }
 
-    /// The beginning of a body that makes no sense, for the log.
+    /// What an answer says that nobody believes, for the log: a refusal's own words, which an owner must read whole (a device with a wrong key can't
+    /// get a sealed one); of anything else the beginning.
     private static func excerpt(_ body: [UInt8]) -> String {
         guard !body.isEmpty else { return "an empty body" }
-        return "\"" + String(decoding: body.prefix(60).map { $0 >= 0x20 && $0 < 0x7F ? $0 : UInt8(ascii: " ") }, as: UTF8.self) + "\""
+        if let json = try? JSON.parse(body), let refusal = try? Refusal(json) { return printable(Array(refusal.text.utf8).prefix(200)) }
+        return "\"" + printable(body.prefix(60)) + "\""
+    }
+
+    private static func printable(_ bytes: ArraySlice<UInt8>) -> String {
+        String(decoding: bytes.map { $0 >= 0x20 && $0 < 0x7F ? $0 : UInt8(ascii: " ") }, as: UTF8.self)
     }
 }

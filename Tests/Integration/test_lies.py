@@ -202,7 +202,7 @@ LIES = {
     "expires in 9999, sealed": (changed_and_sealed(expires=YEAR_9999), "expires: expected"),
     "expires in a second, sealed": (shorter, "expected an expiration not before"),
     "the clock jumped, sealed": (jump, "expected the market's clock near"),
-    "401": (plain(401, REFUSAL % "unauthorized"), f"status 401 {NO_SEAL}"),
+    "401": (plain(401, REFUSAL % "unauthorized"), f"status 401 {NO_SEAL}: unauthorized: a proxy says so"),
     "401, sealed": (sealed(401, REFUSAL % "unauthorized"), "unauthorized: a proxy says so"),
     "404": (plain(404, "not found"), f"status 404 {NO_SEAL}"),
     "404, sealed": (sealed(404, REFUSAL % "not-found"), "the market knows no such lease"),

@@ -178,3 +178,22 @@ def test_each_new_fault_is_told_and_a_signal_ends_the_wait(card):
     wait_for("the third", lambda: card.said().count("event=config.bad") == 3, 3)
     card.process.terminate()
     assert card.ended() == 0
+
+
+def test_a_mistyped_key_is_told_in_the_markets_words(house):
+    """The market can't seal what it says to a device that it does not know. Its owner reads it all the same; with the right key it registers."""
+    words = "unauthorized: no device of this id has this key; see deviceId and deviceKey in device-config.json"
+    device = house.device()
+    right = device.config["deviceKey"]
+    device.config["deviceKey"] = right[::-1]
+    device.write_config()
+    device.start()
+    assert words in device.wait_event("lease.registration-failed", seconds=60)
+    text = device.run_folder / "device-status.txt"
+    wait_for("device-status.txt to say it", lambda: text.exists() and words in text.read_text(), 10)
+    assert device.status()["marketFailures"] >= 1 and not house.registrations(device)
+    device.end()
+    device.config["deviceKey"] = right
+    device.write_config()
+    device.start()
+    device.wait_event("lease.registered", since=device.since, seconds=60)
