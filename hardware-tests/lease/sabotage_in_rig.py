@@ -368,31 +368,25 @@ def reboot(here):
     await_power_cut("power-cut")
 
 
-@contextlib.contextmanager
 def second_machine(here):
     """Looks like the renter's machine, is there before it, and outlives its lease: none that hangs on the drive can, so this one does not."""
     shim = f"containerd-shim-runc-v2 -namespace moby -id {'0' * 64} -address {here.places['SUBLET_RUN']}/containerd.sock"
-    with beside(f"exec -a '{shim}' bash -c 'sleep 86400; true'"):
-        yield
+    return beside(f"exec -a '{shim}' bash -c 'sleep 86400; true'")
 
 
 def power_cut(here):
     with second_machine(here):
-        after_power_cut(here)
+        here.start()
+        # What it looks at is what the one after the reboot does.
+        with here.noted("digest", lambda text: "0" + text):
+            here.fails("after a power cut", "data is not what it was", patience=30)
+        here.destructive("--filter", "^after a power cut")
+        run("dmesg", "--clear")
+        here.skips("after a power cut", "was unmounted in order: this was no power cut")
+        at_the_end(here)
     here.all_is_well()
     at("over")
     here.end()
-
-
-def after_power_cut(here):
-    here.start()
-    # What it looks at is what the one after the reboot does.
-    with here.noted("digest", lambda text: "0" + text):
-        here.fails("after a power cut", "data is not what it was", patience=30)
-    here.destructive("--filter", "^after a power cut")
-    run("dmesg", "--clear")
-    here.skips("after a power cut", "was unmounted in order: this was no power cut")
-    at_the_end(here)
 
 
 CHAPTERS = {"safe": safe, "by-hand": by_hand, "lease": lease, "reboot": reboot, "power-cut": power_cut}
