@@ -100,11 +100,11 @@ public final class MarketClient {
     /// get a sealed one); of anything else the beginning.
     private static func excerpt(_ body: [UInt8]) -> String {
         guard !body.isEmpty else { return "an empty body" }
-        if let json = try? JSON.parse(body), let refusal = try? Refusal(json) { return printable(Array(refusal.text.utf8).prefix(200)) }
+        if let json = try? JSON.parse(body), let refusal = try? Refusal(json) { return printable(refusal.text.utf8.prefix(200)) }
         return "\"" + printable(body.prefix(60)) + "\""
     }
 
-    private static func printable(_ bytes: ArraySlice<UInt8>) -> String {
+    private static func printable(_ bytes: some Sequence<UInt8>) -> String {
         String(decoding: bytes.map { $0 >= 0x20 && $0 < 0x7F ? $0 : UInt8(ascii: " ") }, as: UTF8.self)
     }
 }

@@ -60,6 +60,8 @@ final class World {
     var onStep: (String, Int64) -> Void = { _, _ in }
     private var steps: [(name: String, work: (@escaping () -> Void) -> Void)] = []
     private var isBusy = false
+    /// Why the drive could not be closed.
+    var onStaysOpen: (String) -> Void = { _ in }
     /// Something has changed the fence's rules, this program too.
     var onFenceChange: () -> Void = {}
     /// The rules of the fence as the kernel told them right after they were raised; nil while it is down.
@@ -67,8 +69,7 @@ final class World {
     private var fenceWatch: FenceWatch?
     private var isLooking = false
     private var progress: Progress?
-    /// Why the drive could not be closed.
-    var onStaysOpen: (String) -> Void = { _ in }
+    /// Whether the last step that was put in line on the drive closes it: any other one has it from then on.
     private var isToClose = false
     private var closing: EventLoop.Token?
 
@@ -121,7 +122,7 @@ final class World {
     }
 
     /// Tears down, and again until the drive is closed or another step has it: what stays open keeps the drive's key in the kernel, and the next
-    /// step, which closes first, may be long in coming.
+    /// preparation or erase, which close first, may be long in coming.
     func letGo() {
         tearDown { [self] reason in
             guard let reason else { return }
