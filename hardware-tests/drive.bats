@@ -306,6 +306,19 @@ only_long() { [[ -n ${SUBLET_LONG-} ]] || skip "only with SUBLET_LONG=1"; }
     is_blank other
 }
 
+@test "long: pulled in a lease while something holds what it was opened as; back before that is let go, it goes on afterwards" {
+    only_long
+    board mark
+    board hold-mapping
+    usb unplug LARGER
+    board stays-open
+    board mark
+    usb plug larger --serial LARGER
+    board stays-closed-to-us
+    board release-mapping
+    board is-back LARGER
+}
+
 @test "long: pulled while it is erased: the erase is finished when it comes back, before anything is offered" {
     only_long
     board mark

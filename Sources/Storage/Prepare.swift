@@ -32,11 +32,12 @@ extension Volume {
     /// Unlocks, checks and mounts what is on the drive; nothing where it is mounted already.
     public func open() throws(StorageError) {
         if Mounts.at(mountPoint) != nil { return try vault.makePlace() }
+        // What stands open under its name without being mounted may be what is left of the drive as it was before it was pulled: nothing
+        // can be read through that, and nobody else would close it.
+        try close()
         if isEncrypted {
-            if !Luks.isOpen(mapperName) {
-                let key = try system { () throws(SystemError) in try Files.read(keyPath, limit: 1_024) }
-                try Luks.open(path, key: key, as: mapperName)
-            }
+            let key = try system { () throws(SystemError) in try Files.read(keyPath, limit: 1_024) }
+            try Luks.open(path, key: key, as: mapperName)
             try check(mapperPath)
             try mount(mapperPath)
         } else {

@@ -122,7 +122,7 @@ final class World {
     }
 
     /// Tears down, and again until the drive is closed or another step has it: what stays open keeps the drive's key in the kernel, and the next
-    /// preparation or erase, which close first, may be long in coming.
+    /// preparation, opening or erase, which close first, may be long in coming.
     func letGo() {
         tearDown { [self] reason in
             guard let reason else { return }

@@ -86,6 +86,13 @@ def stays_open(here):
 
 
 @step
+def stays_closed_to_us(here):
+    """The drive is back, and not used through what it was opened as before it was pulled."""
+    here.event("storage.failed")
+    expect(here.device.status()["state"] == "suspended" and is_mapped(), "it waits, for what the drive was opened as is still held")
+
+
+@step
 def release_mapping(here):
     run("losetup", "--detach", here.holder)
 
