@@ -87,7 +87,7 @@ value() { sed -n "s/^$1=//p" grub/grubenv; }
 
 @test "nothing but the card is looked at; where U-Boot has another number for the card, it finds the script all the same" {
     [[ $(starts) == A && $(value A_TRY) == 1 ]]
-    run grep -aiE 'usb|efi|autoboot' console
+    run grep -aiE 'usb|bootflow|bootaa64|autoboot' console
     [[ -z $output ]]
     mdel -i card.img@@1M ::uboot.env
     [[ $(starts) == A && $(value A_TRY) == 2 ]]

@@ -4,8 +4,12 @@
 #
 # The firmware's cmdline.txt and device tree (with the owner's words, the memory, the serial number) are at $fdt_addr and go on to the kernel; where the
 # FAT partition is the variables of U-Boot's `bootflow scan` say, which number the card differently from model to model.
+#
+# The 64-bit kernel is started as U-Boot's EFI does it, for one reason: it can then start the machine anew by U-Boot's own code, without a driver. The
+# driver of a Pi's watchdog, its other way, is a module in the initrd, and a kernel that panics before it would halt for good. The 32-bit kernel has no such way.
 
-# Above what the 32-bit kernel unpacks itself to, room for the 64-bit one, and below the device tree (in QEMU it is at 128 MiB).
+# Above what the 32-bit kernel unpacks itself to, room for the 64-bit one, and below the device tree (in QEMU it is at 128 MiB). The 64-bit kernel
+# fetches its initrd itself, from where it came from (initrd=).
 kernel_address=1000000 initrd_address=6000000
 state_names="ORDER A_OK A_TRY A_NEW B_OK B_TRY B_NEW"
 
@@ -48,20 +52,18 @@ done
 env export -t -s 400 $kernel_address $state_names
 fatwrite \${card}:\${distro_bootpart} $kernel_address grub/grubenv 400
 env default cpu
-if test "\${cpu}" = armv8; then
-    setenv kind arm64
-    setenv start booti
-else
-    setenv kind armmp
-    setenv start bootz
-fi
-echo "Sublet: system \${slot}, tried: A \${A_TRY}, B \${B_TRY}"
 fdt addr \${fdt_addr}
 fdt get value given /chosen bootargs
 setenv bootargs "\${given} \${words}"
-if load \${card}:\${kernel} $kernel_address vmlinuz-\${kind}; then
-    if load \${card}:\${kernel} $initrd_address initrd-\${kind}; then
-        \${start} $kernel_address $initrd_address:\${filesize} \${fdt_addr}
+echo "Sublet: system \${slot}, tried: A \${A_TRY}, B \${B_TRY}"
+if test "\${cpu}" = armv8; then
+    setenv bootargs "\${bootargs} initrd=initrd-arm64"
+    if load \${card}:\${kernel} $kernel_address vmlinuz-arm64; then
+        bootefi $kernel_address \${fdt_addr}
+    fi
+elif load \${card}:\${kernel} $kernel_address vmlinuz-armmp; then
+    if load \${card}:\${kernel} $initrd_address initrd-armmp; then
+        bootz $kernel_address $initrd_address:\${filesize} \${fdt_addr}
     fi
 fi
 # Only where something is missing.
