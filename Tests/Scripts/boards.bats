@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC1090,SC2016 # each board's file is read; a backtick is one
+# shellcheck disable=SC1090,SC1091,SC2016 # each board's file is read; a backtick is one
 # Every board's fact file has every fact, in the form that sh, make and the governor can read.
 
 setup() { cd "$BATS_TEST_DIRNAME/../.." || return 1; }
@@ -37,4 +37,14 @@ wanted() { sed -n 's/^| `\([A-Z_]*\)` |.*/\1/p' docs/boards.md; }
             [[ ${facts%/facts} == *"-$ARCH" && -n $LAMP_LED && $GNU == *-linux-gnu* ]]
         )
     done
+}
+
+@test "the worked example of docs/boards.md makes a board" {
+    cp -r board "$BATS_TEST_TMPDIR/"
+    local example
+    example=$(sed -n '/^## Another board/,$s/^    //p' docs/boards.md | sed '/^bats /,$d')
+    cd "$BATS_TEST_TMPDIR"
+    eval "$example"
+    [[ $(. board/thinclient-amd64/facts && echo "$ARCH $START $LAMP_LED ${DRIVE:-none}") == "amd64 grub capslock none" ]]
+    diff <(sed -n 's/^\([A-Z_]*\)=.*/\1/p' board/thinclient-amd64/facts) <(sed -n 's/^\([A-Z_]*\)=.*/\1/p' board/virtualbox-amd64/facts)
 }

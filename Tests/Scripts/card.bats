@@ -21,7 +21,7 @@ setup() {
         exit 70
     }
     . board/card/tree.sh
-    FIRMWARE="raspi-firmware firmware-brcm80211"
+    START=raspi
 }
 
 left() { (cd "$root" && find . -type f ! -name 'modules.*' -printf '%f\n' | sort | paste -s -d ' '); }

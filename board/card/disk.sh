@@ -5,14 +5,18 @@ mebibyte=1048576
 boot_mebibytes=128
 data_mebibytes=64
 pack_level=${SUBLET_PACK:-19}
-squash_options="-comp zstd -Xcompression-level $pack_level -b 256K -no-xattrs -no-exports -noappend -no-progress -quiet"
+squash_options="-comp zstd -Xcompression-level $pack_level -b 256K -no-xattrs -no-exports -noappend -quiet"
 
 mebibytes_of() { echo $((($(stat -c %s "$1") + mebibyte - 1) / mebibyte)); }
 
+# A word for a program that is to show how far it is, where somebody looks; or another one.
+on_terminal() { if [ -t 2 ]; then echo "$1"; else echo "${2-}"; fi; } # on_terminal WORD [WORD]
+
 # Every file in it has the archive's date.
 make_root_image() { # make_root_image ROOT FILE
-    # shellcheck disable=SC2086 # a list of words
-    nice mksquashfs "$1" "$2" $squash_options -mkfs-time "$date" -all-time "$date" >/dev/null ||
+    # shellcheck disable=SC2046,SC2086 # lists of words
+    nice mksquashfs "$1" "$2" $squash_options $(on_terminal -progress -no-progress) \
+        -mkfs-time "$date" -all-time "$date" >"$(on_terminal /dev/stderr /dev/null)" || # its bar goes to standard output
         die 70 "mksquashfs failed"
 }
 

@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154 # board, base, pack_level, programs, card, work, here and FIRMWARE are the caller's
+# shellcheck shell=sh disable=SC2154 # board, base, pack_level, programs, card, work, here and START are the caller's
 # Makes a root of unpacked packages: what their maintainer scripts would have done, as far as a card needs it, and what is ours. Sourced by
 # board/image, never run.
 
@@ -86,7 +86,8 @@ pack_base() {
     [ ! -e "$packed_base" ] || return 0
     find "$(cache_dir)" -maxdepth 1 -name 'packed-*.zst*' -mtime +1 -delete
     step "packing the renter's machine"
-    nice zstd -q -f -T2 "-$pack_level" --zstd=wlog=22 "$base" -o "$packed_base.new"
+    # shellcheck disable=SC2046 # a word or none
+    nice zstd -q $(on_terminal -v) -f -T2 "-$pack_level" --zstd=wlog=22 "$base" -o "$packed_base.new"
     mv "$packed_base.new" "$packed_base"
 }
 
@@ -118,7 +119,7 @@ add_ours() { # add_ours ROOT
 
 # The lines of a table that this card's kind of start is in: the first word, @ being the kernel's drivers.
 meant() { # meant TABLE
-    awk -v kind="${FIRMWARE%%-*}" '/^[^#]/ && ($2 == "all" || $2 == kind) { sub(/^@/, "usr/lib/modules/*/kernel", $1); print $1 }' "$1"
+    awk -v kind="$START" '/^[^#]/ && ($2 == "all" || $2 == kind) { sub(/^@/, "usr/lib/modules/*/kernel", $1); print $1 }' "$1"
 }
 
 leave_out() { # leave_out ROOT
