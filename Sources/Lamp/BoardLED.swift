@@ -4,6 +4,9 @@ import Platform
 /// One of the board's own LEDs in the kernel's LED class. The kernel's `pattern` trigger blinks by itself, its `timer` trigger knows
 /// only one flash and one pause; what neither can do is left to the caller.
 struct BoardLED {
+    /// Where the kernel has them.
+    static let leds = "/sys/class/leds"
+
     /// Its folder in the LED class.
     let folder: String
     private let full: Int
@@ -11,7 +14,7 @@ struct BoardLED {
     private let former: String
 
     /// Finds it. ENODEV where there is none of that name.
-    init(_ name: String, under leds: String = "/sys/class/leds") throws(SystemError) {
+    init(_ name: String, under leds: String = BoardLED.leds) throws(SystemError) {
         var found = name
         if !Files.exists(leds + "/" + name) {
             let suffix = Array((":" + name).utf8)

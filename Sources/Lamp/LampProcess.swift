@@ -19,12 +19,17 @@ struct LampProcess: ~Copyable {
     /// When to look again for a lamp that is not there, milliseconds, and the pause before the look after that.
     private var retryAt: Int64?
     private var pause: Int64 = 1_000
+    /// What is wrong with either lamp; nil where nothing is.
+    private var lineTrouble: String?
+    private var ledTrouble: String?
     private var told = ""
+    private let leds: String
 
-    init(plan: LampPlan, beats: [Beat], socket: Int32) {
+    init(plan: LampPlan, beats: [Beat], socket: Int32, leds: String = BoardLED.leds) {
         self.plan = plan
         self.beats = beats
         self.socket = socket
+        self.leds = leds
         beat = beats.first ?? Beat([0, 1])
     }
 
@@ -34,6 +39,7 @@ struct LampProcess: ~Copyable {
         take()
         while true {
             light()
+            say()
             var ready = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
             let count = poll(&ready, 1, patience())
             if count < 0, clinux_errno() != EINTR { break }
@@ -67,25 +73,32 @@ struct LampProcess: ~Copyable {
         return true
     }
 
-    /// Takes the lamps that are missing, and says what is wrong with them.
+    /// Takes the lamps that are missing.
     private mutating func take() {
-        var troubles: [String] = []
+        retryAt = nil
         if line == nil, let wanted = plan.line {
-            do throws(SystemError) { line = try GPIOLine(wanted) } catch { troubles.append(error.message) }
+            lineTrouble = nil
+            do throws(SystemError) { line = try GPIOLine(wanted) } catch { lineTrouble = error.message }
         }
         if led == nil, let wanted = plan.led {
-            do throws(SystemError) { led = try BoardLED(wanted) } catch { troubles.append(error.message) }
+            ledTrouble = nil
+            do throws(SystemError) { led = try BoardLED(wanted, under: leds) } catch { ledTrouble = error.message }
             showOnLED()
         }
         wasLit = nil
-        say(troubles)
     }
 
-    private mutating func say(_ troubles: [String]) {
-        retryAt = troubles.isEmpty ? nil : Self.now() + pause
-        pause = troubles.isEmpty ? 1_000 : min(60_000, pause * 2)
-        var text = troubles.isEmpty ? "+" : "!"
-        for (index, trouble) in troubles.enumerated() { text += (index > 0 ? "; " : "") + trouble }
+    /// Says what is wrong, if that is new; what is missing is looked for again.
+    private mutating func say() {
+        var text = lineTrouble ?? ""
+        if let ledTrouble { text += (text.isEmpty ? "" : "; ") + ledTrouble }
+        if text.isEmpty {
+            pause = 1_000
+        } else if retryAt == nil {
+            retryAt = Self.now() + pause
+            pause = min(60_000, pause * 2)
+        }
+        text = (text.isEmpty ? "+" : "!") + text
         guard text != told else { return }
         told = text
         let bytes = Array(text.utf8)
@@ -94,7 +107,7 @@ struct LampProcess: ~Copyable {
 
     private mutating func showOnLED() {
         guard let led else { return }
-        do throws(SystemError) { lightsLED = try !led.show(beat) } catch { lose(error) }
+        do throws(SystemError) { lightsLED = try !led.show(beat) } catch { loseLED(error) }
     }
 
     /// Brings what we light ourselves to where the beat is.
@@ -102,17 +115,19 @@ struct LampProcess: ~Copyable {
         let isLit = beat.moment(Self.now() - began).isLit
         guard isLit != wasLit else { return }
         wasLit = isLit
-        do throws(SystemError) {
-            try line?.set(isLit: isLit)
-            if lightsLED { try led?.set(isLit: isLit) }
-        } catch { lose(error) }
+        do throws(SystemError) { try line?.set(isLit: isLit) } catch {
+            line = nil
+            lineTrouble = error.message
+        }
+        guard lightsLED else { return }
+        do throws(SystemError) { try led?.set(isLit: isLit) } catch { loseLED(error) }
     }
 
-    /// A lamp that no longer answers is given up and looked for again.
-    private mutating func lose(_ error: SystemError) {
-        line = nil
+    /// A lamp that no longer answers is given up and looked for again; the other one stays.
+    private mutating func loseLED(_ error: SystemError) {
+        led?.giveBack()
         led = nil
         lightsLED = false
-        say([error.message])
+        ledTrouble = error.message
     }
 }

@@ -123,6 +123,8 @@ def on_a_line(pi):
             with Lamp(pi, GPIO, f"lamp show {pattern}") as lamp:
                 until(lambda: pi.is_high(LINE))
                 must_beat(pi, LINE, pattern)
+                # By its name, as the rigs of cards tell it.
+                until(lambda: pi.monitor.pattern(LINE) == pattern)
                 ours, _ = lamp.pids()
                 before = lamp.wake_ups(ours)
                 time.sleep(3)
@@ -240,6 +242,21 @@ def on_the_board(pi):
             assert trigger() == "none"
             must_beat(pi, LED, "two")
         until(lambda: not pi.is_high(LED))
+
+    @check("both at once, and the LED's driver goes: the line is held and blinks on; when it is back, so is the LED")
+    def _():
+        driver = "/sys/bus/platform/drivers/leds-gpio"
+        with Lamp(pi, {"led": "ACT", **GPIO}, "lamp show two"):
+            until(lambda: pi.is_output(LINE) and pi.is_high(LED))
+            assert pi.run(f"echo leds > {driver}/unbind")[0] == 0
+            end = time.monotonic() + 6
+            while time.monotonic() < end:
+                assert pi.is_output(LINE), "the line was given back"
+            must_beat(pi, LINE, "two")
+            assert pi.run(f"echo leds > {driver}/bind")[0] == 0
+            until(lambda: pi.is_high(LED), 70)
+            must_beat(pi, LED, "two")
+        until(lambda: is_dark(pi, LINE) and not pi.is_high(LED))
         assert pi.run("insmod /modules/ledtrig-pattern.ko")[0] == 0
 
 

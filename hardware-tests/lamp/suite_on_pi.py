@@ -4,6 +4,7 @@
 GOVERNOR is the program for pi-arm64, TOOLS the folder of ../pi-rig/tools. With --sabotage what the tests look at is broken, and each must fail.
 """
 
+import json
 import pathlib
 import shlex
 import sys
@@ -14,6 +15,7 @@ from lamp_on_pi import GPIO, LINE, Lamp, check, rig, until
 PROJECT = pathlib.Path(__file__).parents[2]
 SUITE = [PROJECT / "hardware-tests/run", *(PROJECT / "hardware-tests/device").rglob("*.ba*")]
 LED = {"led": "ACT"}
+BOTH = {**LED, **GPIO}
 
 
 class Suite:
@@ -47,7 +49,7 @@ class Suite:
 
 
 def working(pi, suite):
-    for name, plan in (("a GPIO line", GPIO), ("the board's LED", LED)):
+    for name, plan in (("a GPIO line", GPIO), ("the board's LED", LED), ("both", BOTH)):
 
         @check(f"{name}: a running governor's pattern is read back")
         def _(plan=plan):
@@ -55,6 +57,8 @@ def working(pi, suite):
             with Lamp(pi, plan, "run"):
                 until(lambda: "misconfigured" in pi.run(Lamp(pi, plan).command("status"))[1])
                 suite.passes("the lamp shows what governor status says")
+
+    for name, plan in (("a GPIO line", GPIO), ("the board's LED", LED)):
 
         @check(f"{name}: each pattern is read back, and dark at the end")
         def _(plan=plan):
@@ -84,13 +88,37 @@ def broken(pi, suite):
                 until(lambda: "misconfigured" in pi.run(Lamp(pi, plan).command("status"))[1])
                 suite.fails("the lamp shows what governor status says", "the lamp should show slow; it was", governor=says_slow)
 
-    for what, plan, pattern, shown in (("sos is shown as three", GPIO, "sos", "three"), ("steady flickers", LED, "steady", "fast")):
+    for what, plan, pattern, shown in (
+        ("sos is shown as three", GPIO, "sos", "three"),
+        ("three is shown as two", GPIO, "three", "two"),
+        ("four is shown as three", LED, "four", "three"),
+        ("steady flickers", LED, "steady", "fast"),
+        ("dark is lit", GPIO, "dark", "steady"),
+    ):
 
         @check(f"sabotage: {what}")
         def _(plan=plan, pattern=pattern, shown=shown):
             Lamp(pi, plan)
             other = suite.liar(f'[[ $3 != {pattern} ]] || set -- lamp show {shown} "${{@:4}}"')
             suite.fails("each pattern", f"the lamp should show {pattern}; it was", governor=other)
+
+    for what, plan, words in (
+        ("the line", LED, "waited in vain for the line to be held"),
+        ("the LED", GPIO, "the lamp should show slow; it was, on ACT "),
+    ):
+
+        @check(f"sabotage: both are configured, and {what} does nothing")
+        def _(plan=plan, words=words):
+            Lamp(pi, BOTH)
+            other = suite.liar("[[ $3 != slow ]] || echo '" + json.dumps({"lamp": plan}) + "' >$5")
+            suite.fails("each pattern", words, governor=other)
+
+    @check("sabotage: the line is kept at the end")
+    def _():
+        Lamp(pi, GPIO)
+        keeps = suite.liar('[[ $3 != sos ]] || { /bin/governor "$@" --seconds 200 2>/dev/null & sleep 5; }')
+        suite.fails("each pattern", "line 17 is still held", governor=keeps)
+        pi.run("for p in $(pidof governor); do kill -TERM $p; done")
 
     @check("sabotage: nobody holds the line")
     def _():

@@ -7,6 +7,8 @@ import time
 
 GPIO = 0x3F200000  # the chip's registers, as the processor sees them
 GPLEV0 = GPIO + 0x34
+# SOS in the governor's table, in seconds, lit and dark in turn.
+SOS = [0.15] * 5 + [0.45, 0.45, 0.15, 0.45, 0.15, 0.45, 0.45] + [0.15] * 5 + [1.35]
 
 
 class Monitor:
@@ -63,11 +65,25 @@ class Monitor:
         return pattern_of(self.watch(line, 6.5), self.is_output(line))
 
 
+def is_sos(runs):
+    """Whether half of it is there, wherever it begins: a look of six seconds need not hold all of it, nor a whole pause."""
+    turns = [(index % 2 == 0, length) for index, length in enumerate(SOS)] * 2
+    half = len(SOS) // 2
+    for first in range(len(runs) - half + 1):
+        part = runs[first : first + half]
+        for turn in range(len(SOS)):
+            if all(level == lit and 0.6 * beat < length < 1.5 * beat for (level, length), (lit, beat) in zip(part, turns[turn:])):
+                return True
+    return False
+
+
 def pattern_of(runs, is_held=True):
-    """What a lamp shows, by its name in the governor's table; None for none of them, and SOS. By the typical length, for a busy host holds the
-    machine up now and then; lamp_on_pi.py looks closer."""
+    """What a lamp shows, by its name in the governor's table; None for none of them. By the typical length, for a busy host holds the machine up now
+    and then; lamp_on_pi.py looks closer."""
     if len(runs) == 1:
         return ("steady" if runs[0][0] else "dark") if is_held else None
+    if is_sos(runs):
+        return "sos"
     lit, unlit = (statistics.median([length for level, length in runs if level == one] or [0]) for one in (True, False))
     pauses = [index for index, (level, length) in enumerate(runs) if not level and length > 0.9]
     if not pauses:
