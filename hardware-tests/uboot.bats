@@ -89,6 +89,8 @@ value() { sed -n "s/^$1=//p" grub/grubenv; }
     [[ $(starts) == A && $(value A_TRY) == 1 ]]
     run grep -aiE 'usb|bootflow|bootaa64|autoboot' console
     [[ -z $output ]]
+    # By EFI: the kernel can then start the machine anew without a driver.
+    grep -aq 'No UEFI binary' console
     mdel -i card.img@@1M ::uboot.env
     [[ $(starts) == A && $(value A_TRY) == 2 ]]
     grep -aq 'stop autoboot' console
@@ -117,4 +119,32 @@ value() { sed -n "s/^$1=//p" grub/grubenv; }
         put
         [[ $(starts) == A && $(value A_TRY) == 1 ]]
     done
+}
+
+# What each model's tree is when it is handed on, as U-Boot prints it: a Pi 3's is the one that is there, the others are loaded.
+@test "every model's tree has a place for a crash's log, and a lamp that is dark; one that lacks the LED does no harm" {
+    local tree change
+    change=$(sh -euc '. "$0/board/card/slots.sh"; . "$0/board/card/boot-uboot.sh"; uboot_tree' "$PROJECT")
+    xz -dc "$(card_of pi-arm64)" 2>/dev/null | head -c 129M >start.img || true
+    mcopy -n -i start.img@@1M ::bcm2711-rpi-4-b.dtb ::bcm2711-rpi-400.dtb .
+    rm start.img
+    {
+        for tree in '' bcm2711-rpi-4-b bcm2711-rpi-400; do
+            [[ -z $tree ]] || echo "load \${devtype} \${devnum}:1 2000000 $tree.dtb; setenv fdt_addr 2000000"
+            echo "echo == \${fdt_addr}; fdt addr \${fdt_addr}"
+            echo "$change"
+            echo 'fdt print /reserved-memory/ramoops@b000000; fdt print /leds/led-act; echo goes on'
+        done
+        echo reset
+    } >boot.txt
+    mkimage -A arm -T script -C none -n Sublet -d boot.txt boot.scr >/dev/null
+    mcopy -o -i card.img@@1M boot.scr bcm2711-*.dtb ::
+    slots set-state A good
+    put
+    starts
+    [[ $(grep -ac 'goes on' console) == 3 ]]
+    [[ $(grep -ac 'compatible = "ramoops"' console) == 3 ]]
+    [[ $(grep -ac 'reg = <0x0b000000 0x00010000>' console) == 1 ]]
+    [[ $(grep -ac 'reg = <0x00000000 0x0b000000 0x00010000>' console) == 2 ]]
+    [[ $(grep -ac 'linux,default-trigger = "none"' console) == 2 && $(grep -ac 'default-state = "off"' console) == 2 ]]
 }

@@ -13,9 +13,14 @@ grub_image() { # grub_image ROOT FORMAT FILE MODULE...
         die 70 "grub-mkimage failed for $format"
 }
 
+# A piece of RAM for a crash's log (ramoops), where no kernel and no boot loader writes; a Pi's is there too. Not reserve_mem=, which takes the RAM's
+# end: a BIOS starts anew there. The sign before the address is one of GRUB's.
+# shellcheck disable=SC2016 # an address
+crash_words='memmap=64K\$0xb000000 ramoops.mem_address=0xb000000 ramoops.mem_size=0x10000 ramoops.record_size=0x4000 ramoops.ecc=1'
+
 kernel_words() { # kernel_words SLOT NUMBER
     # shellcheck disable=SC2086 # a list of words
-    printf 'root=PARTUUID=%s-%02d ro%s panic=30 loglevel=4 rauc.slot=%s\n' "$disk_id" "$2" "$(printf ' console=%s' $CONSOLES)" "$1"
+    printf 'root=PARTUUID=%s-%02d ro%s panic=30 loglevel=4 %s rauc.slot=%s\n' "$disk_id" "$2" "$(printf ' console=%s' $CONSOLES)" "$crash_words" "$1"
 }
 
 # GRUB can't count, so each number is named. What its file does not say, or where it can't be read, is as on a new card.

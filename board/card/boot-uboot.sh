@@ -7,10 +7,17 @@
 #
 # The 64-bit kernel is started as U-Boot's EFI does it, for one reason: it can then start the machine anew by U-Boot's own code, without a driver. The
 # driver of a Pi's watchdog, its other way, is a module in the initrd, and a kernel that panics before it would halt for good. The 32-bit kernel has no such way.
+#
+# In the tree U-Boot changes two things. It keeps a piece of RAM for a crash's log (ramoops), whose place and size are those of Raspberry Pi's own
+# overlay of that name: above the initrd, below what firmware and U-Boot use, on every model. And the LED that is the lamp is dark: in Debian's trees it beats
+# from the kernel's start on, as if a governor said something.
 
 # Above what the 32-bit kernel unpacks itself to, room for the 64-bit one, and below the device tree (in QEMU it is at 128 MiB). The 64-bit kernel
 # fetches its initrd itself, from where it came from (initrd=).
 kernel_address=1000000 initrd_address=6000000
+# There the tree has room to grow: what lies behind it where the firmware has put it nobody knows.
+tree_address=a000000 tree_size=20000
+crash_address=b000000 crash_size=10000
 state_names="ORDER A_OK A_TRY A_NEW B_OK B_TRY B_NEW"
 
 # Each number is named, as in GRUB's, so that what else the file may say comes to the same.
@@ -22,6 +29,31 @@ uboot_slot() { # uboot_slot SLOT ROOT KERNEL
             setenv words "root=PARTUUID=$disk_id-$(printf %02d "$2") rauc.slot=$1"
             if test "\${$1_TRY}" = 0; then setenv $1_TRY 1; elif test "\${$1_TRY}" = 1; then setenv $1_TRY 2; else setenv $1_TRY $most_tries; fi
         fi
+SCRIPT
+}
+
+# The tree's numbers for an address and a size have one cell or two, by model. Where something is not there (a Pi 400 has no such LED) U-Boot says so
+# and goes on.
+uboot_tree() {
+    # A fact; what is tried without a board has the Pis'.
+    led=/leds/led-$(echo "${LAMP_LED:-ACT}" | tr '[:upper:]' '[:lower:]')
+    crash=/reserved-memory/ramoops@$crash_address
+    cat <<SCRIPT
+if fdt move \${fdt_addr} $tree_address $tree_size; then setenv fdt_addr $tree_address; fi
+setenv at 0x$crash_address
+setenv long 0x$crash_size
+fdt get value cells /reserved-memory "#address-cells"
+if test "\${cells}" = 0x00000002; then setenv at "0 \${at}"; fi
+fdt get value cells /reserved-memory "#size-cells"
+if test "\${cells}" = 0x00000002; then setenv long "0 \${long}"; fi
+if fdt mknode /reserved-memory ramoops@$crash_address; then
+    fdt set $crash reg "<\${at} \${long}>"
+    fdt set $crash record-size "<0x4000>"
+    fdt set $crash ecc-size "<16>"
+    fdt set $crash compatible ramoops
+fi
+fdt set $led linux,default-trigger none
+fdt set $led default-state off
 SCRIPT
 }
 
@@ -54,6 +86,7 @@ fatwrite \${card}:\${distro_bootpart} $kernel_address grub/grubenv 400
 env default cpu
 fdt addr \${fdt_addr}
 fdt get value given /chosen bootargs
+$(uboot_tree)
 setenv bootargs "\${given} \${words}"
 echo "Sublet: system \${slot}, tried: A \${A_TRY}, B \${B_TRY}"
 if test "\${cpu}" = armv8; then
