@@ -8,7 +8,7 @@ SCRIPT_FOLDERS := $(wildcard board Tests hardware-tests rootfs-overlay .ci)
 ARCH := $(shell dpkg --print-architecture 2>/dev/null)
 
 # For the scripts behind demo, test, bench and image.
-export KEEP PLAIN CI SUBLET_CACHE SUBLET_URL SUBLET_UPDATE
+export KEEP PLAIN CI SUBLET_CACHE SUBLET_URL SUBLET_UPDATE SUBLET_IMAGES
 
 .PHONY: help
 help: ## this list
@@ -46,7 +46,7 @@ demo: ## the whole lease on this machine; KEEP=1 leaves it running
 test: ## unit tests, and integration tests on real parts
 	@board/host/needs --toolchain
 	@board/host/check-kernel $(SPACE)
-	@board/host/needs build run test rig vm pi embedded
+	@board/host/needs build run test rig vm pi embedded image
 	@Tests/run
 
 .PHONY: bench-vm
@@ -55,10 +55,13 @@ bench-vm: build image
 	@board/host/needs run test vm $(if $(filter pi-%,$(BOARD)),pi)
 	hardware-tests/suite-rig .build/image/sublet-$(BOARD).img.xz --tier $(or $(TIER),safe)
 else
-bench-vm: ## all hardware tests on virtual machines: drives, USB, lamp, 300 power cuts (hours); BOARD=pi-arm64 TIER=safe: inside a card
+bench-vm: ## hardware tests on virtual machines: drives, USB, lamp, 300 power cuts, cards of SUBLET_BOARDS (the PC's; many hours); BOARD=pi-arm64 TIER=safe: inside a card
 	@board/host/needs --toolchain
-	@board/host/needs build run test rig vm embedded pi
+	@board/host/needs build run test rig vm embedded pi image
 	@$(MAKE) --no-print-directory build
+	@for board in $(or $(SUBLET_BOARDS),virtualbox-amd64); do \
+		[ -e .build/image/sublet-$$board.img.xz ] || $(MAKE) --no-print-directory image BOARD=$$board || exit; \
+	done
 	SUBLET_LONG=1 SUBLET_CUTS=300 bats --tap --recursive hardware-tests
 endif
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Updates of a device, from a card's file, with real bundles, boot loader and RAUC. As root; half an hour and more for each board, hours for a Pi.
+# Updates of a device, from a card's file, with real bundles, boot loader and RAUC. As root; an hour and more for each board, hours for a Pi.
 # SUBLET_BOARDS says which boards (virtualbox-amd64); wants their cards of board/image.
 
 load in-rig
@@ -20,7 +20,7 @@ updates() { # updates OPTION...
     done
 }
 
-@test "a foreign key is refused; a power cut leaves the former system; a good update starts; bad ones fall back" {
+@test "a foreign key is refused; ten power cuts leave the former system and all that is remembered; a good update starts; bad ones fall back" {
     updates --only wrong,cut,good,panic,silent
 }
 

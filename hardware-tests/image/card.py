@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -10,15 +11,20 @@ from machine import FAT
 from world import Trouble, run
 
 # What the device itself writes on the FAT partition, and its owner.
-WRITTEN = ("device-config.json", "device-status.txt", "grub/grubenv")
+WRITTEN = ("device-config.json", "device-status.txt", "device-status.txt.new", "grub/grubenv")
+# Root and kernel of the two systems that a card holds.
+SYSTEMS = {"A": (2, 6), "B": (5, 7)}
 
 
 class Card:
     def __init__(self, file):
         self.file = file
-        table = json.loads(run("sfdisk", "--json", file).stdout)["partitiontable"]["partitions"]
+        self.table = json.loads(run("sfdisk", "--json", file).stdout)["partitiontable"]
         # Number: first byte and length. Logical ones are described by an extended one, 4.
-        self.parts = {int(str(part["node"]).removeprefix(str(file))): (part["start"] << 9, part["size"] << 9) for part in table}
+        self.parts = {self.number(part): (part["start"] << 9, part["size"] << 9) for part in self.table["partitions"]}
+
+    def number(self, part):
+        return int(str(part["node"]).removeprefix(str(self.file)))
 
     # The owner's partition.
 
@@ -41,9 +47,11 @@ class Card:
 
     # What must stay as it was.
 
-    def sums(self, scratch):
-        """Of the system's partitions, and of each file on the FAT partition that nobody writes."""
-        found = {f"partition {number}": self.sum_of(number) for number in self.parts if number not in (1, 3, 4)}
+    def sums(self, scratch, but=()):
+        """Of the partition table, of the systems' partitions (`but` are the numbers of those that are being written), and of each file on the FAT
+        partition that nobody writes."""
+        found = {f"partition {number}": self.sum_of(number) for number in self.parts if number not in (1, 3, 4, *but)}
+        found["the partition table"] = self.places()
         folder = scratch / "fat"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -53,6 +61,12 @@ class Card:
             if file.is_file() and name not in WRITTEN:
                 found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
         return found
+
+    def places(self):
+        """What the partition table says, but for the length of the data partition, which grows to the card's end at the first boot."""
+        parts = {self.number(part): {key: value for key, value in part.items() if key != "node"} for part in self.table["partitions"]}
+        parts[3].pop("size")
+        return self.table["label"], self.table["id"], parts
 
     def sum_of(self, number):
         start, left = self.parts[number]
@@ -65,16 +79,31 @@ class Card:
                 left -= len(part)
         return found.hexdigest()
 
+    def copy_of(self, number, target):
+        """A partition as a file of its own. Most of a card is a hole, which dd would read for minutes on a busy host."""
+        start, size = self.parts[number]
+        with open(self.file, "rb", 0) as card, open(target, "wb", 0) as out:
+            out.truncate(size)
+            at, end = start, start + size
+            while at < end:
+                try:
+                    at = os.lseek(card.fileno(), at, os.SEEK_DATA)
+                except OSError:
+                    # Nothing but a hole is left.
+                    return
+                hole = min(os.lseek(card.fileno(), at, os.SEEK_HOLE), end)
+                while at < hole:
+                    part = os.pread(card.fileno(), min(hole - at, 1 << 22), at)
+                    os.pwrite(out.fileno(), part, at - start)
+                    at += len(part)
+
     # The governor's memory.
 
     def data(self, scratch):
         """A folder with what the data partition holds, as the next mount would find it. Its file system must be whole when its journal is
         replayed."""
-        start, size = Card(self.file).parts[3]
         copy, folder = scratch / "data.img", scratch / "data"
-        words = (f"if={self.file}", f"of={copy}", "bs=1M", "iflag=skip_bytes,count_bytes", f"skip={start}", f"count={size}", "conv=sparse", "status=none")
-        copy.unlink(missing_ok=True)
-        run("dd", *words)
+        Card(self.file).copy_of(3, copy)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         replayed = run("e2fsck", "-p", copy, check=False)
@@ -86,10 +115,11 @@ class Card:
         return folder
 
 
-def look(card, untouched, before, scratch):
-    """What must hold of a card whenever the power goes: the system is as it was, and of what the governor remembered nothing is lost. Gives what
-    it remembers now; `before` is None where nothing was to be remembered yet."""
-    sums = card.sums(scratch)
+def look(card, untouched, before, scratch, but=()):
+    """What must hold of a card whenever the power goes: the system is as it was (`but` are partitions that an update is being written to), and of
+    what the governor remembered nothing is lost. Gives what it remembers now; `before` is None where nothing was to be remembered yet."""
+    untouched = {name: found for name, found in untouched.items() if name not in {f"partition {number}" for number in but}}
+    sums = card.sums(scratch, but)
     if changed := [name for name in {**sums, **untouched} if sums.get(name) != untouched.get(name)]:
         raise Trouble(f"changed on the card: {changed}")
     now = memory(card.data(scratch))
@@ -101,6 +131,12 @@ def look(card, untouched, before, scratch):
         if lost := before["log"] - now["log"]:
             raise Trouble(f"lines of the log are lost: {sorted(lost)[:5]}")
     return now
+
+
+def in_words(now):
+    """What the governor remembers, for people."""
+    key, stage = "there" if now["key"] else "not yet", now["journal"].get("stage", "not yet")
+    return f"key {key}, journal {stage}, {len(now['log'])} lines of log"
 
 
 def memory(folder):
@@ -133,7 +169,11 @@ def log(folder):
     """The lines of the governor's log that are on the card, each with its boot and moment."""
     lines = set()
     for place in {file.parent for file in pathlib.Path(folder, "journal").rglob("*.journal*")}:
-        for line in run("journalctl", "-D", place, "-o", "json", "--no-pager", check=False).stdout.splitlines():
-            entry = json.loads(line)
-            lines.add((entry["_BOOT_ID"], entry["__MONOTONIC_TIMESTAMP"], str(entry.get("MESSAGE"))))
+        lines |= lines_of(run("journalctl", "-D", place, "-o", "json", "--no-pager", check=False).stdout)
     return lines
+
+
+def lines_of(text):
+    """What journalctl prints as JSON: each line's boot, moment and message."""
+    entries = map(json.loads, text.splitlines())
+    return {(entry["_BOOT_ID"], entry["__MONOTONIC_TIMESTAMP"], str(entry.get("MESSAGE"))) for entry in entries}

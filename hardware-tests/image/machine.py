@@ -55,7 +55,9 @@ class Machine:
         words = self.virt() if virt else getattr(self, board.replace("-", "_"))()
         self.began = time.monotonic()
         self.process = subprocess.Popen(
-            ["nice", "-n", "10", *map(str, [*before, *words, *more]), "-display", "none", "-monitor", "none", "-qmp", f"unix:{self.qmp},server=on,wait=off"],
+            # It ends with the thread that starts it, however that ends: the rig's main one.
+            ["setpriv", "--pdeathsig", "KILL", "nice", "-n", "10", *map(str, [*before, *words, *more])]
+            + ["-display", "none", "-monitor", "none", "-qmp", f"unix:{self.qmp},server=on,wait=off"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )
         threading.Thread(target=self.listen, daemon=True).start()

@@ -60,18 +60,27 @@ class Names(Datagrams):
 
     def answer(self, question):
         say = self.say
-        if say is None or len(question) < 17:
+        if say is None:
             return None
-        labels, at = [], 12
-        while question[at]:
-            labels.append(question[at + 1 : at + 1 + question[at]].decode(errors="replace"))
-            at += 1 + question[at]
-        asked, kind = question[12 : at + 5], struct.unpack(">H", question[at + 1 : at + 3])[0]
-        name = ".".join(labels).lower()
+        try:
+            name, asked, kind = self.read(question)
+        except (IndexError, struct.error):
+            # Cut off.
+            return None
         self.asked.append(name)
         address = say(name)
         found = struct.pack(">HHHIH", 0xC00C, 1, 1, 1, 4) + socket.inet_aton(address) if address and kind == 1 else b""
         return question[:2] + struct.pack(">HHHHH", 0x8180 if address else 0x8183, 1, 1 if found else 0, 0, 0) + asked + found
+
+    @staticmethod
+    def read(question):
+        """The name that is asked for, the bytes that ask for it, and the kind."""
+        labels, at = [], 12
+        while question[at]:
+            labels.append(question[at + 1 : at + 1 + question[at]].decode(errors="replace"))
+            at += 1 + question[at]
+        kind, _ = struct.unpack(">HH", question[at + 1 : at + 5])
+        return ".".join(labels).lower(), question[12 : at + 5], kind
 
 
 class TimeServer(Datagrams):
