@@ -33,16 +33,21 @@ public struct ListenAddress: Equatable, Sendable {
 
     /// socket(2), bind(2), listen(2); accepting does not wait.
     func listen() throws(SystemError) -> FileDescriptor {
+        let descriptor = try bound()
+        guard CLinux.listen(descriptor.raw, 4_096) == 0 else { throw .last("listen on " + text(port: port)) }
+        return descriptor
+    }
+
+    private func bound() throws(SystemError) -> FileDescriptor {
         let raw = clinux_stream_socket(isIPv6 ? AF_INET6 : AF_INET)
         guard raw >= 0 else { throw .last("socket") }
         let descriptor = FileDescriptor(owning: raw)
         guard clinux_bind(raw, host, port) == 0 else { throw .last("listen on " + text(port: port)) }
-        guard CLinux.listen(raw, 4_096) == 0 else { throw .last("listen on " + text(port: port)) }
         return descriptor
     }
 
-    /// Listens, and stops at once: whether it can be listened on.
-    public func probe() throws(SystemError) { _ = try listen() }
+    /// Binds, and gives back at once: whether it can be listened on. It does not listen, for whoever connected meanwhile would be hung up on.
+    public func probe() throws(SystemError) { _ = try bound() }
 
     /// The port that a listening socket got.
     func port(of descriptor: borrowing FileDescriptor) throws(SystemError) -> UInt16 {
