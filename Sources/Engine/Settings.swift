@@ -65,13 +65,13 @@ public struct EngineSettings: Sendable {
     var containerdConfig: String { containerdFolder + "/containerd.toml" }
     var containerdSocket: String { containerdFolder + "/containerd.sock" }
 
-    /// containerd's, of a version that Debian 12 and 13 both know.
+    /// containerd's, of a version that Debian 12 and 13 both know. Its plug-in `opt` would make a folder under /var/lib, which is not the drive.
     var containerdFile: String {
         """
         version = 2
         root = "\(dataRoot)/containerd"
         state = "\(containerdFolder)/daemon"
-        disabled_plugins = ["io.containerd.grpc.v1.cri"]
+        disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
         [grpc]
         address = "\(containerdSocket)"
 
