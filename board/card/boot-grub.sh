@@ -13,10 +13,9 @@ grub_image() { # grub_image ROOT FORMAT FILE MODULE...
         die 70 "grub-mkimage failed for $format"
 }
 
-# A piece of RAM for a crash's log (ramoops), where no kernel and no boot loader writes; a Pi's is there too. Not reserve_mem=, which takes the RAM's
-# end: a BIOS starts anew there. The sign before the address is one of GRUB's.
-# shellcheck disable=SC2016 # an address
-crash_words='memmap=64K\$0xb000000 ramoops.mem_address=0xb000000 ramoops.mem_size=0x10000 ramoops.record_size=0x4000 ramoops.ecc=1'
+# The RAM for a crash's log. Not reserve_mem=, which takes the RAM's end: a BIOS starts anew there. The sign before the address is one of GRUB's.
+crash_words="memmap=0x$crash_size\\\$0x$crash_address ramoops.mem_address=0x$crash_address ramoops.mem_size=0x$crash_size"
+crash_words="$crash_words ramoops.record_size=0x$crash_record ramoops.ecc=1"
 
 kernel_words() { # kernel_words SLOT NUMBER
     # shellcheck disable=SC2086 # a list of words

@@ -8,8 +8,8 @@
 # The 64-bit kernel is started as U-Boot's EFI does it, for one reason: it can then start the machine anew by U-Boot's own code, without a driver. The
 # driver of a Pi's watchdog, its other way, is a module in the initrd, and a kernel that panics before it would halt for good. The 32-bit kernel has no such way.
 #
-# In the tree U-Boot changes two things. It keeps a piece of RAM for a crash's log (ramoops), whose place and size are those of Raspberry Pi's own
-# overlay of that name: above the initrd, below what firmware and U-Boot use, on every model. And the LED that is the lamp is dark: in Debian's trees it beats
+# In the tree U-Boot changes two things. It keeps the RAM for a crash's log (slots.sh): above the initrd, below what firmware and U-Boot use, on every
+# model. And the LED that is the lamp is dark: in Debian's trees it beats
 # from the kernel's start on, as if a governor said something.
 
 # Above what the 32-bit kernel unpacks itself to, room for the 64-bit one, and below the device tree (in QEMU it is at 128 MiB). The 64-bit kernel
@@ -17,7 +17,6 @@
 kernel_address=1000000 initrd_address=6000000
 # There the tree has room to grow: what lies behind it where the firmware has put it nobody knows.
 tree_address=a000000 tree_size=20000
-crash_address=b000000 crash_size=10000
 state_names="ORDER A_OK A_TRY A_NEW B_OK B_TRY B_NEW"
 
 # Each number is named, as in GRUB's, so that what else the file may say comes to the same.
@@ -48,7 +47,7 @@ fdt get value cells /reserved-memory "#size-cells"
 if test "\${cells}" = 0x00000002; then setenv long "0 \${long}"; fi
 if fdt mknode /reserved-memory ramoops@$crash_address; then
     fdt set $crash reg "<\${at} \${long}>"
-    fdt set $crash record-size "<0x4000>"
+    fdt set $crash record-size "<0x$crash_record>"
     fdt set $crash ecc-size "<16>"
     fdt set $crash compatible ramoops
 fi

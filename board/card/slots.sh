@@ -11,6 +11,10 @@ slot_mebibytes=384 kernel_mebibytes=64
 # How often a system is started that is not found good.
 # shellcheck disable=SC2034
 most_tries=3
+# A piece of RAM for a crash's log (ramoops), where no kernel and no boot loader of any board writes: the place of Raspberry Pi's own overlay of that
+# name. In hexadecimal; a record's length.
+# shellcheck disable=SC2034
+crash_address=b000000 crash_size=10000 crash_record=4000
 
 keys=${SUBLET_UPDATE:-$HOME/.sublet-update}
 

@@ -161,6 +161,9 @@ class Rig:
             raise Trouble(f"{command}: {done.stdout}{done.stderr}")
         return done.stdout.strip()
 
+    def wait_for_owner(self):
+        wait_for("the owner's ssh", lambda: self.inside("true", 120).returncode == 0, 900, 3)
+
     def check(self):
         done = self.inside("sh -s", input=(TESTS / "image" / "inside").read_text())
         print(done.stdout, end="", flush=True)
